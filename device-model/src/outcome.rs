@@ -1,0 +1,91 @@
+//! How a change ended on the box, and by which clock.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::change::ChangeId;
+
+/// The box's last word on one change. Only this closes a change that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    pub change_id: ChangeId,
+    pub verdict: VerdictKind,
+    /// Why, for whatever is not `applied`: one of [`code`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What an engineer wants to know beyond the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The box's clock.
+    pub at: DateTime<Utc>,
+    pub clock: Clock,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// The new settings run and outlive a power cut.
+    Applied,
+    /// They were tried and did not work; the old ones run.
+    RolledBack,
+    /// They were never tried.
+    Refused,
+    /// A newer wish came before they were committed.
+    Superseded,
+    Cancelled,
+}
+
+/// How far a time of the box can be trusted: it has no clock chip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Set by NTP or by the cloud's answer.
+    Synced,
+    /// Counted on from the last time known.
+    Estimated,
+}
+
+impl VerdictKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::RolledBack => "rolled_back",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Clock {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+/// The reasons that a box gives, as they stand in `verdicts[].code`.
+pub mod code {
+    pub const GATEWAY_SILENT: &str = "GATEWAY_SILENT";
+    pub const SHARE_LOGIN: &str = "SHARE_LOGIN";
+    pub const CLOUD_UNREACHABLE: &str = "CLOUD_UNREACHABLE";
+    pub const ADDRESS_IN_USE: &str = "ADDRESS_IN_USE";
+    pub const DEFAULT_ROUTE_MOVED: &str = "DEFAULT_ROUTE_MOVED";
+    pub const OVERLAPS_WAN: &str = "OVERLAPS_WAN";
+    /// The interface did not take the settings.
+    pub const APPLY_FAILED: &str = "APPLY_FAILED";
+    /// Three attempts were cut short.
+    pub const INTERRUPTED: &str = "INTERRUPTED";
+    /// The shadow holds something that is not settings.
+    pub const BAD_SETTINGS: &str = "BAD_SETTINGS";
+    /// The schema is one this agent does not speak.
+    pub const AGENT_TOO_OLD: &str = "AGENT_TOO_OLD";
+    pub const WINDOW_MISSED: &str = "WINDOW_MISSED";
+    /// The sealed share password does not open with the box's key.
+    pub const PASSWORD_UNREADABLE: &str = "PASSWORD_UNREADABLE";
+    /// A newer change took this one's place.
+    pub const NEWER_CHANGE: &str = "NEWER_CHANGE";
+}

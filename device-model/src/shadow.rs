@@ -1,0 +1,170 @@
+//! The two sides of the named shadow `lan`: what operators want, and what the box says is so.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{change::ChangeId, lan::LanSettings, outcome::Verdict, share::ShareSettings, window::Window};
+
+/// The shadow in which settings travel.
+pub const LAN_SHADOW: &str = "lan";
+/// The shadow in which a box says how it is.
+pub const STATUS_SHADOW: &str = "status";
+/// The schema that this code writes and reads.
+pub const SCHEMA: u32 = 1;
+/// Each side stays under a quarter of what AWS allows for both (8 KB).
+pub const MAX_SIDE_BYTES: usize = 2048;
+/// How many verdicts a box keeps in its shadow, newest first.
+pub const KEPT_VERDICTS: usize = 4;
+
+/// What operators want. Only the cloud writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Desired {
+    pub schema: u32,
+    pub change_id: ChangeId,
+    pub lan: LanSettings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareSettings>,
+    #[serde(default)]
+    pub probe: ProbePolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// What the box says is so. Only the box writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reported {
+    pub schema: u32,
+    pub agent_version: String,
+    /// The schemas that this agent speaks.
+    pub schemas: Vec<u32>,
+    /// What runs: never a trial.
+    pub lan: LanSettings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareSettings>,
+    #[serde(default)]
+    pub probe: ProbePolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Effective>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+    /// How the last changes ended, newest first, at most [`KEPT_VERDICTS`].
+    #[serde(default)]
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Which probes must pass before settings are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbePolicy {
+    #[serde(default)]
+    pub share: ShareProbe,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareProbe {
+    /// Settings under which the share does not answer are rolled back.
+    #[default]
+    Required,
+    /// They are kept: the receipt computer may be switched off at night.
+    Warn,
+}
+
+/// The address that the interface really has, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Effective {
+    /// Address and prefix length; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// `dhcp` or `static`.
+    pub source: String,
+}
+
+/// A change that the box has taken in hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trial {
+    pub change_id: ChangeId,
+    pub phase: TrialPhase,
+    pub attempt: u32,
+    /// The box's clock.
+    pub since: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TrialPhase {
+    Staged,
+    Trying,
+    Committing,
+    RollingBack,
+}
+
+/// The JSON merge (RFC 7386) that turns `current` into `wanted`: a shadow update merges, so a key
+/// that is to go must be nulled. Arrays are replaced whole.
+pub fn merge_patch(current: &Value, wanted: &Value) -> Value {
+    let (Value::Object(current), Value::Object(wanted)) = (current, wanted) else {
+        return wanted.clone();
+    };
+    let gone = current
+        .keys()
+        .filter(|key| !wanted.contains_key(*key))
+        .map(|key| (key.clone(), Value::Null));
+    let mut patch: Map<String, Value> = gone.collect();
+    for (key, value) in wanted {
+        match current.get(key) {
+            Some(old) if old == value => {}
+            Some(old) => drop(patch.insert(key.clone(), merge_patch(old, value))),
+            None => drop(patch.insert(key.clone(), value.clone())),
+        }
+    }
+    Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_desired_side_is_written_as_the_contract_gives_it() {
+        let text = json!({"schema": 1, "changeId": "01J", "probe": {"share": "required"},
+            "lan": {"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1", "mtu": 1500},
+            "share": {"name": "rx", "user": "rece", "workgroup": "WORKGROUP", "passwordSealed": "AAAA"}});
+
+        let desired: Desired = serde_json::from_value(text.clone()).unwrap();
+
+        assert_eq!(serde_json::to_value(desired).unwrap(), text);
+    }
+
+    #[test]
+    fn the_reported_side_is_written_as_the_contract_gives_it() {
+        let text = json!({"schema": 1, "agentVersion": "0.1.0", "schemas": [1], "lan": {"mode": "dhcp"},
+            "probe": {"share": "warn"}, "effective": {"address": "192.168.10.100/24", "source": "dhcp"},
+            "trial": {"changeId": "01J", "phase": "rollingBack", "attempt": 1, "since": "2026-11-22T00:00:00Z"},
+            "verdicts": [{"changeId": "01I", "verdict": "rolled_back", "code": "GATEWAY_SILENT",
+                "at": "2026-11-21T00:00:00Z", "clock": "estimated"}]});
+
+        let reported: Reported = serde_json::from_value(text.clone()).unwrap();
+
+        assert_eq!(serde_json::to_value(reported).unwrap(), text);
+    }
+
+    #[test]
+    fn a_patch_nulls_what_is_to_go() {
+        let now = json!({"lan": {"mode": "static", "address": "192.168.10.9/24", "dns": ["192.168.10.1"]}, "schema": 1});
+        let wanted = json!({"lan": {"mode": "dhcp"}, "schema": 1});
+
+        let patch = merge_patch(&now, &wanted);
+
+        assert_eq!(
+            patch,
+            json!({"lan": {"mode": "dhcp", "address": null, "dns": null}})
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! The room operators sit in.
+
+pub mod fleet;
