@@ -1,2 +1,2 @@
-//! x
+//! The `local-cloud` binary.
 fn main() {}

@@ -1,0 +1,1 @@
+//! Stub: its owner fills it.
