@@ -86,10 +86,7 @@ impl FromStr for ChangeState {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(UnknownState)
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(UnknownState)
     }
 }
 
@@ -157,14 +154,8 @@ mod tests {
 
     #[test]
     fn a_missed_window_expires_a_change() {
-        assert_eq!(
-            ChangeState::closed_by(VerdictKind::Refused, Some("WINDOW_MISSED")),
-            ChangeState::Expired
-        );
-        assert_eq!(
-            ChangeState::closed_by(VerdictKind::Refused, Some("BAD_SETTINGS")),
-            ChangeState::Refused
-        );
+        assert_eq!(ChangeState::closed_by(VerdictKind::Refused, Some("WINDOW_MISSED")), ChangeState::Expired);
+        assert_eq!(ChangeState::closed_by(VerdictKind::Refused, Some("BAD_SETTINGS")), ChangeState::Refused);
     }
 
     #[test]

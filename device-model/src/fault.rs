@@ -137,10 +137,7 @@ impl fmt::Display for FaultCode {
 
 impl Faults {
     pub fn add(&mut self, field: impl Into<String>, code: FaultCode) {
-        self.0.push(Fault {
-            field: field.into(),
-            code,
-        });
+        self.0.push(Fault { field: field.into(), code });
     }
 
     /// Takes the value, or writes its fault down and goes on.
@@ -156,10 +153,7 @@ impl Faults {
     /// The same faults, with their fields below `parent`.
     #[must_use]
     pub fn under(self, parent: &str) -> Self {
-        let nested = |fault: Fault| Fault {
-            field: format!("{parent}.{}", fault.field),
-            ..fault
-        };
+        let nested = |fault: Fault| Fault { field: format!("{parent}.{}", fault.field), ..fault };
         Self(self.0.into_iter().map(nested).collect())
     }
 

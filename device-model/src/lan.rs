@@ -63,10 +63,7 @@ pub struct LanSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressing {
     Dhcp,
-    Static {
-        address: Ipv4Net,
-        gateway: Option<Ipv4Addr>,
-    },
+    Static { address: Ipv4Net, gateway: Option<Ipv4Addr> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +79,7 @@ pub struct ReservedRanges(Vec<Ipv4Net>);
 impl LanSettings {
     /// Settings that take everything from the pharmacy's DHCP server: what a new box starts with.
     pub fn dhcp() -> Self {
-        Self {
-            addressing: Addressing::Dhcp,
-            dns: Vec::new(),
-            mtu: None,
-            routes: Vec::new(),
-        }
+        Self { addressing: Addressing::Dhcp, dns: Vec::new(), mtu: None, routes: Vec::new() }
     }
 
     /// Judges a draft by every rule there is, fields that nobody knows included.
@@ -141,10 +133,7 @@ impl ReservedRanges {
     /// Where the settings lie over the box's own line.
     pub fn faults_of(&self, settings: &LanSettings) -> Faults {
         let mut faults = Faults::default();
-        if settings
-            .address()
-            .is_some_and(|address| self.overlaps(address.trunc()))
-        {
+        if settings.address().is_some_and(|address| self.overlaps(address.trunc())) {
             faults.add("address", FaultCode::OverlapsWan);
         }
         for (index, route) in settings.routes.iter().enumerate() {
@@ -156,9 +145,7 @@ impl ReservedRanges {
     }
 
     fn overlaps(&self, network: Ipv4Net) -> bool {
-        self.0
-            .iter()
-            .any(|range| range.contains(&network) || network.contains(range))
+        self.0.iter().any(|range| range.contains(&network) || network.contains(range))
     }
 }
 
@@ -193,12 +180,7 @@ impl TryFrom<LanDraft> for LanSettings {
         let mtu = draft.mtu.and_then(|mtu| faults.take("mtu", parse_mtu(mtu)));
         let routes = faulting_routes(&draft, addressing.as_ref(), &mut faults);
         match addressing {
-            Some(addressing) => faults.unless_any(Self {
-                addressing,
-                dns,
-                mtu,
-                routes,
-            }),
+            Some(addressing) => faults.unless_any(Self { addressing, dns, mtu, routes }),
             None => Err(faults),
         }
     }
@@ -211,10 +193,7 @@ impl From<LanSettings> for LanDraft {
             Addressing::Static { address, gateway } => ("static", Some(address), gateway),
         };
         let some = |dns: Vec<String>| (!dns.is_empty()).then_some(dns);
-        let route = |route: &Route| RouteDraft {
-            to: route.to.to_string(),
-            via: route.via.to_string(),
-        };
+        let route = |route: &Route| RouteDraft { to: route.to.to_string(), via: route.via.to_string() };
         Self {
             mode: Some(mode.to_owned()),
             address: address.map(|address| address.to_string()),
@@ -238,11 +217,7 @@ fn faulting_addressing(draft: &LanDraft, faults: &mut Faults) -> Option<Addressi
             Some(Addressing::Dhcp)
         }
         Some("static") => {
-            let address = draft
-                .address
-                .as_deref()
-                .ok_or(FaultCode::Required)
-                .and_then(parse_host);
+            let address = draft.address.as_deref().ok_or(FaultCode::Required).and_then(parse_host);
             let address = faults.take("address", address);
             let gateway = draft.gateway.as_deref().map(|text| {
                 let gateway = parse_private(text)?;
@@ -252,9 +227,7 @@ fn faulting_addressing(draft: &LanDraft, faults: &mut Faults) -> Option<Addressi
             address.map(|address| Addressing::Static { address, gateway })
         }
         given => {
-            let code = given.map_or(FaultCode::Required, |_| FaultCode::UnknownValue {
-                allowed: MODES,
-            });
+            let code = given.map_or(FaultCode::Required, |_| FaultCode::UnknownValue { allowed: MODES });
             faults.add("mode", code);
             None
         }
@@ -269,11 +242,7 @@ fn faulting_dns(draft: &LanDraft, faults: &mut Faults) -> Vec<Ipv4Addr> {
     let mut servers = Vec::new();
     for (index, text) in typed.iter().enumerate() {
         let server = parse_private(text).and_then(|server| {
-            if servers.contains(&server) {
-                Err(FaultCode::Duplicate)
-            } else {
-                Ok(server)
-            }
+            if servers.contains(&server) { Err(FaultCode::Duplicate) } else { Ok(server) }
         });
         servers.extend(faults.take(&format!("dns[{index}]"), server));
     }
@@ -288,11 +257,7 @@ fn faulting_routes(draft: &LanDraft, addressing: Option<&Addressing>, faults: &m
     let mut routes: Vec<Route> = Vec::new();
     for (index, draft) in typed.iter().enumerate() {
         let to = parse_network(&draft.to).and_then(|to| {
-            if routes.iter().any(|other| other.to == to) {
-                Err(FaultCode::Duplicate)
-            } else {
-                Ok(to)
-            }
+            if routes.iter().any(|other| other.to == to) { Err(FaultCode::Duplicate) } else { Ok(to) }
         });
         let via = parse_private(&draft.via).and_then(|via| match addressing {
             Some(Addressing::Static { address, .. }) => neighbour(*address, via),
@@ -324,35 +289,20 @@ fn parse_network(text: &str) -> Result<Ipv4Net, FaultCode> {
     if net != net.trunc() {
         return Err(FaultCode::HostBits);
     }
-    if is_private(net) {
-        Ok(net)
-    } else {
-        Err(FaultCode::NotPrivate)
-    }
+    if is_private(net) { Ok(net) } else { Err(FaultCode::NotPrivate) }
 }
 
 fn parse_cidr(text: &str) -> Result<Ipv4Net, FaultCode> {
     let net: Ipv4Net = text.trim().parse().map_err(|_| FaultCode::NotACidr)?;
     if !PREFIX.contains(&net.prefix_len()) {
-        return Err(FaultCode::PrefixOutOfRange {
-            min: *PREFIX.start(),
-            max: *PREFIX.end(),
-        });
+        return Err(FaultCode::PrefixOutOfRange { min: *PREFIX.start(), max: *PREFIX.end() });
     }
-    if is_private(net.trunc()) {
-        Ok(net)
-    } else {
-        Err(FaultCode::NotPrivate)
-    }
+    if is_private(net.trunc()) { Ok(net) } else { Err(FaultCode::NotPrivate) }
 }
 
 fn parse_private(text: &str) -> Result<Ipv4Addr, FaultCode> {
     let address: Ipv4Addr = text.trim().parse().map_err(|_| FaultCode::NotAnIpv4Address)?;
-    if address.is_private() {
-        Ok(address)
-    } else {
-        Err(FaultCode::NotPrivate)
-    }
+    if address.is_private() { Ok(address) } else { Err(FaultCode::NotPrivate) }
 }
 
 /// True if the whole network is private, not only its first address.
@@ -379,15 +329,8 @@ fn neighbour(own: Ipv4Net, other: Ipv4Addr) -> Result<Ipv4Addr, FaultCode> {
 }
 
 fn parse_mtu(mtu: i64) -> Result<u16, FaultCode> {
-    let fault = FaultCode::OutOfRange {
-        min: *MTU.start(),
-        max: *MTU.end(),
-    };
-    if MTU.contains(&mtu) {
-        u16::try_from(mtu).map_err(|_| fault)
-    } else {
-        Err(fault)
-    }
+    let fault = FaultCode::OutOfRange { min: *MTU.start(), max: *MTU.end() };
+    if MTU.contains(&mtu) { u16::try_from(mtu).map_err(|_| fault) } else { Err(fault) }
 }
 
 #[cfg(test)]

@@ -22,11 +22,7 @@ fn fault(field: &str, code: &'static str) -> (String, &'static str) {
 fn good_settings_come_back_as_they_were_written() {
     let full = json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1",
         "dns": ["192.168.10.1"], "mtu": 1500, "routes": [{"to": "192.168.20.0/24", "via": "192.168.10.1"}]});
-    for draft in [
-        full,
-        json!({"mode": "dhcp"}),
-        json!({"mode": "static", "address": "10.0.0.2/30"}),
-    ] {
+    for draft in [full, json!({"mode": "dhcp"}), json!({"mode": "static", "address": "10.0.0.2/30"})] {
         let settings = parse(draft.clone()).unwrap();
 
         assert_eq!(serde_json::to_value(settings).unwrap(), draft);
@@ -35,11 +31,9 @@ fn good_settings_come_back_as_they_were_written() {
 
 #[test]
 fn every_fault_is_told_at_once_and_at_its_field() {
-    let found = faults(
-        json!({"mode": "static", "address": "192.168.10.0/24", "gateway": "8.8.8.8",
+    let found = faults(json!({"mode": "static", "address": "192.168.10.0/24", "gateway": "8.8.8.8",
         "dns": ["x", "192.168.10.1", "192.168.10.1"], "mtu": 100, "adress": "typo",
-        "routes": [{"to": "0.0.0.0/0", "via": "192.168.10.1"}, {"to": "192.168.20.1/24", "via": "1.2.3"}]}),
-    );
+        "routes": [{"to": "0.0.0.0/0", "via": "192.168.10.1"}, {"to": "192.168.20.1/24", "via": "1.2.3"}]}));
 
     assert_eq!(
         found,
@@ -86,10 +80,7 @@ fn neighbours_are_other_hosts_of_the_subnet() {
 fn dhcp_takes_no_address_and_a_mode_is_needed() {
     assert_eq!(
         faults(json!({"mode": "dhcp", "address": "192.168.10.9/24", "gateway": "192.168.10.1"})),
-        [
-            fault("address", "NOT_ALLOWED_HERE"),
-            fault("gateway", "NOT_ALLOWED_HERE")
-        ]
+        [fault("address", "NOT_ALLOWED_HERE"), fault("gateway", "NOT_ALLOWED_HERE")]
     );
     assert_eq!(faults(json!({})), [fault("mode", "REQUIRED")]);
     assert_eq!(faults(json!({"mode": "pppoe"})), [fault("mode", "UNKNOWN_VALUE")]);

@@ -88,4 +88,21 @@ pub mod code {
     pub const PASSWORD_UNREADABLE: &str = "PASSWORD_UNREADABLE";
     /// A newer change took this one's place.
     pub const NEWER_CHANGE: &str = "NEWER_CHANGE";
+
+    /// Every one of them, for whoever has to have words for each.
+    pub const ALL: [&str; 13] = [
+        GATEWAY_SILENT,
+        SHARE_LOGIN,
+        CLOUD_UNREACHABLE,
+        ADDRESS_IN_USE,
+        DEFAULT_ROUTE_MOVED,
+        OVERLAPS_WAN,
+        APPLY_FAILED,
+        INTERRUPTED,
+        BAD_SETTINGS,
+        AGENT_TOO_OLD,
+        WINDOW_MISSED,
+        PASSWORD_UNREADABLE,
+        NEWER_CHANGE,
+    ];
 }

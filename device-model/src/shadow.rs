@@ -110,10 +110,7 @@ pub fn merge_patch(current: &Value, wanted: &Value) -> Value {
     let (Value::Object(current), Value::Object(wanted)) = (current, wanted) else {
         return wanted.clone();
     };
-    let gone = current
-        .keys()
-        .filter(|key| !wanted.contains_key(*key))
-        .map(|key| (key.clone(), Value::Null));
+    let gone = current.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let mut patch: Map<String, Value> = gone.collect();
     for (key, value) in wanted {
         match current.get(key) {
@@ -162,9 +159,6 @@ mod tests {
 
         let patch = merge_patch(&now, &wanted);
 
-        assert_eq!(
-            patch,
-            json!({"lan": {"mode": "dhcp", "address": null, "dns": null}})
-        );
+        assert_eq!(patch, json!({"lan": {"mode": "dhcp", "address": null, "dns": null}}));
     }
 }

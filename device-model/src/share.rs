@@ -47,30 +47,20 @@ impl ShareDraft {
         let workgroup = self.workgroup.as_deref().or(Some("WORKGROUP"));
         let workgroup = faults.take("workgroup", word(workgroup, MAX_WORKGROUP, user_character));
         match (name, user, workgroup) {
-            (Some(name), Some(user), Some(workgroup)) => faults.unless_any(ShareSettings {
-                name,
-                user,
-                workgroup,
-                password_sealed: None,
-            }),
+            (Some(name), Some(user), Some(workgroup)) => {
+                faults.unless_any(ShareSettings { name, user, workgroup, password_sealed: None })
+            }
             _ => Err(faults),
         }
     }
 }
 
 fn word(text: Option<&str>, max: usize, allowed: fn(char) -> bool) -> Result<String, FaultCode> {
-    let text = text
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-        .ok_or(FaultCode::Required)?;
+    let text = text.map(str::trim).filter(|text| !text.is_empty()).ok_or(FaultCode::Required)?;
     if text.chars().count() > max {
         return Err(FaultCode::TooLong { max });
     }
-    if text.chars().all(allowed) {
-        Ok(text.to_owned())
-    } else {
-        Err(FaultCode::BadCharacter)
-    }
+    if text.chars().all(allowed) { Ok(text.to_owned()) } else { Err(FaultCode::BadCharacter) }
 }
 
 /// What Windows refuses in a share's name, and what smb.conf would read as something else.
@@ -101,11 +91,8 @@ mod tests {
 
     #[test]
     fn the_workgroup_has_a_default() {
-        let draft = ShareDraft {
-            name: Some("rx".to_owned()),
-            user: Some("rece".to_owned()),
-            ..Default::default()
-        };
+        let draft =
+            ShareDraft { name: Some("rx".to_owned()), user: Some("rece".to_owned()), ..Default::default() };
 
         assert_eq!(draft.check().unwrap().workgroup, "WORKGROUP");
     }

@@ -78,10 +78,7 @@ mod tests {
     fn a_name_is_checked_on_every_way_in() {
         assert_eq!("tenpo-0001".parse::<ThingName>().unwrap().as_str(), "tenpo-0001");
         assert_eq!("".parse::<ThingName>(), Err(ThingNameError::Length(0)));
-        assert_eq!(
-            "a".repeat(129).parse::<ThingName>(),
-            Err(ThingNameError::Length(129))
-        );
+        assert_eq!("a".repeat(129).parse::<ThingName>(), Err(ThingNameError::Length(129)));
         assert_eq!("a/b".parse::<ThingName>(), Err(ThingNameError::Character('/')));
         assert!(serde_json::from_str::<ThingName>("\"店舗\"").is_err());
     }

@@ -76,10 +76,7 @@ impl ContentHash {
 
     /// Reads the sha-256 out of a `Content-Digest`, which may list other algorithms as well.
     pub fn from_digest_header(text: &str) -> Option<Self> {
-        let member = text
-            .split(',')
-            .map(str::trim)
-            .find_map(|member| member.strip_prefix("sha-256=:"))?;
+        let member = text.split(',').map(str::trim).find_map(|member| member.strip_prefix("sha-256=:"))?;
         let bytes = STANDARD.decode(member.strip_suffix(':')?).ok()?;
         bytes.try_into().ok().map(Self)
     }
@@ -136,10 +133,7 @@ mod tests {
         let path = "処方/テスト.csv".as_bytes();
         let content = ContentHash::of("R7,テスト\r\n".as_bytes());
 
-        assert_eq!(
-            content.to_string(),
-            "a84e8bd941230767b5891c15d283bd600d3fef13776c19f022e784e8ef0389a8"
-        );
+        assert_eq!(content.to_string(), "a84e8bd941230767b5891c15d283bd600d3fef13776c19f022e784e8ef0389a8");
         assert_eq!(
             UploadId::of(&thing, path, content).to_string(),
             "660dc68d47321978f5ac3579fa1da717af44f01b5d83de015f7953b39540628a"

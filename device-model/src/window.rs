@@ -126,12 +126,7 @@ impl TryFrom<WindowDraft> for Window {
                 from.zip(to)
             }
         };
-        faults.unless_any(Self {
-            not_before,
-            not_after,
-            days,
-            times,
-        })
+        faults.unless_any(Self { not_before, not_after, days, times })
     }
 }
 

@@ -1,2 +1,56 @@
-//! x
-fn main() {}
+//! `cargo xtask …`: one door to everything a developer does with this workspace.
+//!
+//! It only dispatches: it installs what is missing, builds, and hands over. It has no dependencies
+//! but anyhow, so that it builds in seconds on a machine that has nothing yet.
+
+mod banned;
+mod cargo;
+mod check;
+mod down;
+mod imports;
+mod packages;
+mod sqlx_data;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Recehub's commands:
+
+  cargo xtask up [--boxes N] [--dir DIR] [--no-agents] [--detach] [--port NAME=PORT]...
+                      installs what is missing, builds, and starts the whole system
+  cargo xtask down [--dir DIR]
+                      stops a system that `up` started
+  cargo xtask test    formatting, lints, import directions, banned crates, query data, docs, every test
+  cargo xtask check   what is slower or needs other tools: the CloudFormation template
+  cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_str() {
+        "up" => up::run_up(&rest),
+        "down" => down::run_down(&rest),
+        "test" => test::run_all(),
+        "check" => check::run_all(),
+        "sqlx" => sqlx_data::rewrite(),
+        "" | "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprintln!("there is no command `{other}`\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

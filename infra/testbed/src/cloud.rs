@@ -1,0 +1,129 @@
+//! The local cloud and the local Slack, started with the real account's template.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    ports::Ports,
+    process::{Process, Program},
+    secrets::{Secrets, read_json},
+    wait::until,
+};
+
+const READY: Duration = Duration::from_secs(30);
+
+/// What the local cloud tells once it is ready.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cloud {
+    /// The one endpoint of iot, iotdata, sts and s3.
+    pub endpoint: String,
+    pub mqtt_host: String,
+    pub mqtt_port: u16,
+    pub credential_provider: String,
+    pub ca_file: PathBuf,
+    /// Where faults are asked for.
+    pub admin: String,
+    pub account_id: String,
+    pub region: String,
+    /// The template's outputs.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// What the local Slack tells once it is ready.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Slack {
+    pub url: String,
+    pub team_id: String,
+    pub app_id: String,
+    pub channel_id: String,
+    pub users: BTreeMap<String, String>,
+}
+
+impl Cloud {
+    /// `host:port`, as a box signs it.
+    pub fn sts_host(&self) -> &str {
+        self.endpoint.trim_start_matches("http://")
+    }
+
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("the template has no output {name}"))
+    }
+}
+
+pub async fn start_cloud(
+    folder: &Path,
+    template: &Path,
+    ports: &mut Ports,
+    secrets: &Secrets,
+    fleet_api: &str,
+) -> Result<(Process, Cloud)> {
+    let ready = fresh(folder, "cloud.json")?;
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    let program = Program::ours("local-cloud", "local-cloud")?
+        .flag("--state", folder.join("cloud").display())
+        .flag("--template", template.display())
+        .flag("--parameter", format!("FleetApiUrl={fleet_api}"))
+        .flag("--parameter", format!("EventsSecret={}", secrets.events_secret))
+        .flag("--listen", address(ports.take("aws")?))
+        .flag("--mqtt-listen", address(ports.take("mqtt")?))
+        .flag("--credentials-listen", address(ports.take("credentials")?))
+        .flag("--admin-listen", address(ports.take("cloud-admin")?))
+        .flag("--admin-key", secrets.admin_key.as_flag())
+        .flag("--role-key", format!("ApiRole={}", secrets.api_key.as_flag()))
+        .arg("--allow-http-destinations")
+        .flag("--ready-file", ready.display());
+    let mut process = program.start(&folder.join("log"))?;
+    let cloud = wait_ready(&mut process, &ready).await?;
+    Ok((process, cloud))
+}
+
+pub async fn start_slack(
+    folder: &Path,
+    ports: &mut Ports,
+    secrets: &Secrets,
+    fleet_api: &str,
+) -> Result<(Process, Slack)> {
+    let ready = fresh(folder, "slack.json")?;
+    let program = Program::ours("local-slack", "local-slack")?
+        .flag("--listen", format!("127.0.0.1:{}", ports.take("slack")?))
+        .flag("--app-url", fleet_api)
+        .flag("--signing-secret", &secrets.slack_signing_secret)
+        .flag("--bot-token", &secrets.slack_bot_token)
+        .flag("--ready-file", ready.display());
+    let mut process = program.start(&folder.join("log"))?;
+    let slack = wait_ready(&mut process, &ready).await?;
+    Ok((process, slack))
+}
+
+/// The ready file's path, with what an earlier run wrote there gone.
+fn fresh(folder: &Path, name: &str) -> Result<PathBuf> {
+    let file = folder.join(name);
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(file),
+    }
+}
+
+async fn wait_ready<T: DeserializeOwned>(process: &mut Process, ready: &Path) -> Result<T> {
+    let what = format!("{} is ready", process.name());
+    until(&what, READY, || {
+        let alive = process.ensure_alive();
+        let answer = read_json(ready);
+        async move {
+            alive?;
+            answer
+        }
+    })
+    .await
+}

@@ -1,0 +1,192 @@
+//! A private Postgres cluster: its own data, a loopback port, no socket, no service of the machine's.
+
+use std::{
+    fs,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    process::{Process, Program},
+    secrets::write_file,
+    wait::until,
+};
+
+/// The owner of the cluster; applications get roles of their own.
+const SUPERUSER: &str = "postgres";
+/// The role that the fleet API works as, and its database.
+const APPLICATION: &str = "recehub";
+
+pub struct Postgres {
+    process: Process,
+    port: u16,
+    password: String,
+}
+
+/// How much a power cut of this machine may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    Full,
+    /// For tests, whose data nobody wants after them.
+    None,
+}
+
+impl Postgres {
+    /// Starts the cluster of `folder`, making it first if there is none.
+    pub async fn start(
+        folder: &Path,
+        logs: &Path,
+        port: u16,
+        password: &str,
+        durability: Durability,
+    ) -> Result<Self> {
+        let binaries = binaries()?;
+        let user = rustix::process::geteuid().is_root().then_some(SUPERUSER);
+        let data = data_folder(folder, user).await?;
+        if !data.join("PG_VERSION").exists() {
+            make_cluster(&binaries, &data, user, password).await?;
+        }
+        let fsync = if durability == Durability::Full { "on" } else { "off" };
+        let program = Program::new("postgres", binaries.join("postgres"))
+            .flag("-D", data.display())
+            .flag("-p", port)
+            .flag("-c", "listen_addresses=127.0.0.1")
+            .flag("-c", "unix_socket_directories=")
+            .flag("-c", "max_connections=200")
+            .flag("-c", "shared_buffers=64MB")
+            .flag("-c", format!("fsync={fsync}"))
+            .as_user(user)
+            .interrupted_to_end();
+        let mut postgres = Self { process: program.start(logs)?, port, password: password.to_owned() };
+        postgres.wait_until_ready().await?;
+        Ok(postgres)
+    }
+
+    /// An address with every right, for setting things up.
+    pub fn superuser_url(&self, database: &str) -> String {
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    pub fn application_url(&self) -> String {
+        format!("postgres://{APPLICATION}:{}@127.0.0.1:{}/{APPLICATION}", self.password, self.port)
+    }
+
+    /// Makes the application's role and database. Roles belong to the cluster, so no migration makes them.
+    pub async fn prepare_application(&self) -> Result<()> {
+        let mut db = PgConnection::connect(&self.superuser_url(SUPERUSER)).await?;
+        let known: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+            .bind(APPLICATION)
+            .fetch_one(&mut db)
+            .await?;
+        if !known {
+            let statement = format!("create role {APPLICATION} login password '{}'", self.password);
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut db).await?;
+        }
+        let made: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(APPLICATION)
+            .fetch_one(&mut db)
+            .await?;
+        if !made {
+            let statement = format!("create database {APPLICATION} owner {APPLICATION}");
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut db).await?;
+        }
+        Ok(db.close().await?)
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    pub async fn stop(self) -> Result<()> {
+        self.process.stop().await
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let url = self.superuser_url(SUPERUSER);
+        let process = &mut self.process;
+        until("Postgres is ready", Duration::from_secs(30), || {
+            let alive = process.ensure_alive();
+            let url = url.clone();
+            async move {
+                alive?;
+                let connection = PgConnection::connect(&url).await;
+                Ok(connection.is_ok().then_some(()))
+            }
+        })
+        .await
+    }
+}
+
+/// The newest Postgres that Debian has put on this machine.
+fn binaries() -> Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").context("Postgres is not installed")?;
+    let mut found: Vec<(u32, PathBuf)> = versions
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, binaries)| binaries.join("postgres").is_file())
+        .collect();
+    found.sort();
+    found.pop().map(|(_, binaries)| binaries).context("Postgres is not installed")
+}
+
+/// Where the cluster lies: in `folder`, unless the user it runs as cannot get there.
+async fn data_folder(folder: &Path, user: Option<&str>) -> Result<PathBuf> {
+    let pointer = folder.join("postgres");
+    fs::create_dir_all(folder)?;
+    if fs::symlink_metadata(&pointer).is_err() {
+        if can_reach(folder, user).await {
+            fs::create_dir(&pointer)?;
+        } else {
+            let name = folder.display().to_string().replace('/', "-");
+            let elsewhere = Path::new("/var/lib/recehub").join(format!("postgres{name}"));
+            fs::create_dir_all(&elsewhere)?;
+            std::os::unix::fs::symlink(&elsewhere, &pointer)?;
+        }
+    }
+    let data = fs::canonicalize(&pointer)?.join("data");
+    if !data.exists() {
+        fs::create_dir(&data)?;
+        if let Some(user) = user {
+            let (uid, gid) = ids(user).await?;
+            chown(&data, Some(uid), Some(gid))?;
+        }
+    }
+    Ok(data)
+}
+
+async fn can_reach(folder: &Path, user: Option<&str>) -> bool {
+    let test = Program::new("test", "test").flag("-x", folder.display()).as_user(user);
+    test.output().await.is_ok()
+}
+
+async fn ids(user: &str) -> Result<(u32, u32)> {
+    let ask = |flag: &str| Program::new("id", "id").arg(flag).arg(user);
+    let number = |text: String| text.trim().parse::<u32>();
+    Ok((number(ask("-u").output().await?)?, number(ask("-g").output().await?)?))
+}
+
+async fn make_cluster(binaries: &Path, data: &Path, user: Option<&str>, password: &str) -> Result<()> {
+    let password_file = data.with_file_name("password");
+    write_file(&password_file, password.as_bytes(), 0o600)?;
+    if let Some(user) = user {
+        let (uid, gid) = ids(user).await?;
+        chown(&password_file, Some(uid), Some(gid))?;
+    }
+    let made = Program::new("initdb", binaries.join("initdb"))
+        .flag("-D", data.display())
+        .flag("-U", SUPERUSER)
+        .flag("-A", "scram-sha-256")
+        .flag("--pwfile", password_file.display())
+        .arg("--encoding=UTF8")
+        .arg("--no-locale")
+        .arg("--no-sync")
+        .as_user(user)
+        .output()
+        .await;
+    fs::remove_file(&password_file)?;
+    made.map(drop)
+}

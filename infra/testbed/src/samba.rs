@@ -1,0 +1,125 @@
+//! A box's share: a real smbd on a loopback port, for one user, without touching the machine's Samba.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    process::{Process, Program},
+    secrets::write_file,
+    wait::until,
+};
+
+/// The share of one box, as up.json tells of it.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// Where the files lie: what the agent watches.
+    pub folder: PathBuf,
+    pub port: u16,
+    pub name: String,
+    pub user: String,
+    pub password: String,
+    private: PathBuf,
+}
+
+impl Share {
+    pub fn new(home: &Path, port: u16, password: &str) -> Result<Self> {
+        let folder = home.join("share");
+        fs::create_dir_all(&folder)?;
+        let (name, user) = ("rx".to_owned(), "rece".to_owned());
+        Ok(Self { folder, port, name, user, password: password.to_owned(), private: home.join("samba") })
+    }
+
+    /// Starts smbd and waits until it answers.
+    pub async fn start(&self, logs: &Path, process_name: &str) -> Result<Process> {
+        let configuration = self.configure(&logs.join("samba")).await?;
+        let smbd = Program::new(process_name, find("smbd")?)
+            .arg("--foreground")
+            .arg("--no-process-group")
+            .flag("-s", configuration.display());
+        let mut process = smbd.start(logs)?;
+        until("smbd answers", Duration::from_secs(20), || {
+            let alive = process.ensure_alive();
+            let open = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+            async move { alive.map(|()| open.then_some(())) }
+        })
+        .await?;
+        Ok(process)
+    }
+
+    /// `smbclient` on this share, with a command of its own language, e.g. `put a b`.
+    pub fn client(&self, command: &str) -> Program {
+        Program::new("smbclient", "smbclient")
+            .arg(format!("//127.0.0.1/{}", self.name))
+            .flag("-p", self.port)
+            .flag("-U", format!("{}%{}", self.user, self.password))
+            .flag("-m", "SMB3")
+            .flag("-c", command)
+    }
+
+    async fn configure(&self, logs: &Path) -> Result<PathBuf> {
+        let mut folders = String::new();
+        for kind in ["lock", "state", "cache", "private", "pid", "ncalrpc"] {
+            let folder = self.private.join(kind);
+            fs::create_dir_all(&folder)?;
+            let option = match kind {
+                "ncalrpc" => "ncalrpc dir".to_owned(),
+                "private" => "private dir".to_owned(),
+                kind => format!("{kind} directory"),
+            };
+            folders.push_str(&format!("  {option} = {}\n", folder.display()));
+        }
+        fs::create_dir_all(logs)?;
+        let account = Program::new("id", "id").arg("-un").output().await?.trim().to_owned();
+        // smbd can only work as accounts of this machine: the share's user is mapped to ours.
+        let map = self.private.join("users");
+        write_file(&map, format!("!{account} = {}\n", self.user).as_bytes(), 0o600)?;
+        let configuration = self.private.join("smb.conf");
+        let text = format!(
+            "[global]\n{folders}  server role = standalone\n  workgroup = WORKGROUP\n  \
+             interfaces = lo\n  bind interfaces only = yes\n  smb ports = {port}\n  disable netbios = yes\n  \
+             username map = {map}\n  server min protocol = SMB2_10\n  \
+             load printers = no\n  printcap name = /dev/null\n  disable spoolss = yes\n  \
+             log file = {logs}/smbd.%p.log\n  log level = 0\n  max log size = 1000\n\
+             [{name}]\n  path = {share}\n  read only = no\n  valid users = {account}\n  \
+             sync always = yes\n",
+            port = self.port,
+            map = map.display(),
+            logs = logs.display(),
+            name = self.name,
+            share = self.folder.display(),
+        );
+        write_file(&configuration, text.as_bytes(), 0o600)?;
+        self.set_password(&configuration, &account).await?;
+        Ok(configuration)
+    }
+
+    async fn set_password(&self, configuration: &Path, account: &str) -> Result<()> {
+        let input = self.private.join("password");
+        write_file(&input, format!("{0}\n{0}\n", self.password).as_bytes(), 0o600)?;
+        // smbpasswd takes the password from its standard input only.
+        let line = r#"exec smbpasswd -c "$1" -L -s -a "$2" < "$3""#;
+        let done = Program::new("smbpasswd", "sh")
+            .flag("-c", line)
+            .arg("sh")
+            .arg(configuration.display().to_string())
+            .arg(account)
+            .arg(input.display().to_string())
+            .output()
+            .await;
+        fs::remove_file(&input)?;
+        done.map(drop)
+    }
+}
+
+/// smbd is not on every user's PATH.
+fn find(program: &str) -> Result<PathBuf> {
+    let folders = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+    let found = folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
+    found.with_context(|| format!("{program} is not installed"))
+}

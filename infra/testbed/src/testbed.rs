@@ -1,0 +1,289 @@
+//! The Testbed itself: which parts there are, in which order they start and end.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use crate::{
+    boxes::{ApiClient, RecehubBox, Surroundings},
+    cloud::{Cloud, Slack, start_cloud, start_slack},
+    ports::Ports,
+    postgres::{Durability, Postgres},
+    process::{Process, Program},
+    secrets::{Secrets, read_json, write_json},
+    wait::until,
+};
+
+/// What a Testbed is to have.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where its state lies; it survives a restart.
+    pub folder: PathBuf,
+    pub boxes: usize,
+    /// Starts the boxes' agents.
+    pub agents: bool,
+    /// Ports that were asked for, by name.
+    pub ports: BTreeMap<String, u16>,
+    pub durability: Durability,
+}
+
+/// Everything, running.
+pub struct Testbed {
+    pub folder: PathBuf,
+    pub secrets: Secrets,
+    pub cloud: Cloud,
+    pub slack: Slack,
+    pub fleet_api: String,
+    pub api_token: String,
+    pub api: ApiClient,
+    pub boxes: Vec<RecehubBox>,
+    postgres: Postgres,
+    cloud_process: Process,
+    slack_process: Process,
+    api_process: Option<Process>,
+    api_program: Program,
+    /// A test's folder goes with it.
+    _scratch: Option<tempfile::TempDir>,
+    _lock: fs::File,
+}
+
+impl Testbed {
+    /// Starts everything, telling of each step.
+    pub async fn start(options: &Options, tell: impl Fn(&str)) -> Result<Self> {
+        let folder = make_folder(&options.folder)?;
+        let lock = lock(&folder)?;
+        let secrets = Secrets::open(&folder)?;
+        let mut ports = Ports::open(&folder, options.ports.clone())?;
+        let logs = folder.join("log");
+
+        tell("Postgres");
+        let port = ports.take("postgres")?;
+        let postgres =
+            Postgres::start(&folder, &logs, port, &secrets.postgres_password, options.durability).await?;
+        postgres.prepare_application().await?;
+
+        tell("the local cloud and the local Slack");
+        let api_port = ports.take("fleet-api")?;
+        let fleet_api = format!("http://127.0.0.1:{api_port}");
+        let template = template()?;
+        let (cloud_process, cloud) =
+            start_cloud(&folder, &template, &mut ports, &secrets, &fleet_api).await?;
+        let (slack_process, slack) = start_slack(&folder, &mut ports, &secrets, &fleet_api).await?;
+
+        tell("the fleet API");
+        let program = api_program(api_port, &postgres, &cloud, &slack, &secrets)?;
+        program.clone().arg("migrate").output().await?;
+        let api_token = api_token(&folder, &program).await?;
+        let api = ApiClient::new(&fleet_api, &api_token)?;
+        let mut api_process = program.clone().arg("serve").start(&logs)?;
+        wait_until_ready(&mut api_process, &api).await?;
+
+        let mut this = Self {
+            folder,
+            secrets,
+            cloud,
+            slack,
+            fleet_api,
+            api_token,
+            api,
+            boxes: Vec::new(),
+            postgres,
+            cloud_process,
+            slack_process,
+            api_process: Some(api_process),
+            api_program: program,
+            _scratch: None,
+            _lock: lock,
+        };
+        for number in 1..=options.boxes {
+            tell(&format!("box {number} of {}", options.boxes));
+            let smb_port = ports.take(&format!("smb-{number}"))?;
+            this.add_box(number, smb_port).await?;
+        }
+        if options.agents {
+            for one in &mut this.boxes {
+                one.start_agent()?;
+            }
+        }
+        Ok(this)
+    }
+
+    /// A Testbed in a folder of its own, for one test; its agents run.
+    pub async fn for_test(boxes: usize) -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
+        let options = Options {
+            folder: scratch.path().to_owned(),
+            boxes,
+            agents: true,
+            ports: BTreeMap::new(),
+            durability: Durability::None,
+        };
+        // A test's output is shown only if it fails, and then one wants to know how far it came.
+        let mut this = Self::start(&options, |step| println!("starting {step}")).await?;
+        this._scratch = Some(scratch);
+        Ok(this)
+    }
+
+    /// Where the ledger and the audit log are.
+    pub fn database_url(&self) -> String {
+        self.postgres.application_url()
+    }
+
+    /// Fails if a part that should run has ended.
+    pub fn ensure_alive(&mut self) -> Result<()> {
+        self.postgres.process().ensure_alive()?;
+        self.cloud_process.ensure_alive()?;
+        self.slack_process.ensure_alive()?;
+        if let Some(api) = &mut self.api_process {
+            api.ensure_alive()?;
+        }
+        for one in &mut self.boxes {
+            for process in [&mut one.smbd, &mut one.agent].into_iter().flatten() {
+                process.ensure_alive()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Processes by name, for whoever wants to look at them.
+    pub fn processes(&mut self) -> Vec<(String, u32)> {
+        let fixed = [self.postgres.process(), &mut self.cloud_process, &mut self.slack_process];
+        let mut found: Vec<(String, u32)> = Vec::new();
+        let boxes = self.boxes.iter_mut().flat_map(|one| [&mut one.smbd, &mut one.agent]);
+        let others = std::iter::once(&mut self.api_process).chain(boxes).flatten();
+        for process in fixed.into_iter().chain(others) {
+            found.extend(process.pid().ok().map(|pid| (process.name().to_owned(), pid)));
+        }
+        found
+    }
+
+    pub async fn kill_api(&mut self) -> Result<()> {
+        self.api_process.take().context("the fleet API does not run")?.kill().await
+    }
+
+    pub async fn start_api(&mut self) -> Result<()> {
+        let process = self.api_program.clone().arg("serve").start(&self.folder.join("log"))?;
+        wait_until_ready(self.api_process.insert(process), &self.api).await
+    }
+
+    /// Ends everything in order: first those who use the others.
+    pub async fn stop(self) -> Result<()> {
+        let mut outcome = Ok(());
+        for one in self.boxes {
+            outcome = outcome.and(one.stop().await);
+        }
+        if let Some(api) = self.api_process {
+            outcome = outcome.and(api.stop().await);
+        }
+        outcome = outcome.and(self.slack_process.stop().await);
+        outcome = outcome.and(self.cloud_process.stop().await);
+        outcome.and(self.postgres.stop().await)
+    }
+
+    async fn add_box(&mut self, number: usize, smb_port: u16) -> Result<()> {
+        let around = Surroundings {
+            folder: &self.folder,
+            fleet_api: &self.fleet_api,
+            cloud: &self.cloud,
+            secrets: &self.secrets,
+        };
+        self.boxes.push(RecehubBox::prepare(&around, &self.api, number, smb_port).await?);
+        Ok(())
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(fs::canonicalize(folder)?)
+}
+
+/// Holds the folder for this process; the kernel lets go of it when the process ends, however it ends.
+fn lock(folder: &Path) -> Result<fs::File> {
+    let pid_file = folder.join("supervisor.pid");
+    let lock = fs::File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    if lock.try_lock().is_err() {
+        let pid = fs::read_to_string(&pid_file).unwrap_or_default();
+        bail!(
+            "{} is in use by a system that runs (process {}); end it with `cargo xtask down`, or give another --dir",
+            folder.display(),
+            pid.trim()
+        );
+    }
+    crate::secrets::write_file(&pid_file, std::process::id().to_string().as_bytes(), 0o644)?;
+    Ok(lock)
+}
+
+/// The template of the real account; it lies in the source tree, beside this crate.
+fn template() -> Result<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../aws/recehub.yaml");
+    fs::canonicalize(&file).with_context(|| format!("{} is missing", file.display()))
+}
+
+fn api_program(
+    port: u16,
+    postgres: &Postgres,
+    cloud: &Cloud,
+    slack: &Slack,
+    secrets: &Secrets,
+) -> Result<Program> {
+    let role = |name: &str| {
+        let user = slack.users.get(name).map_or("", String::as_str);
+        let role = if name == "english" { "operator" } else { name };
+        format!("{user}={role}")
+    };
+    let roles: Vec<String> = slack.users.keys().map(|name| role(name)).collect();
+    Ok(Program::ours("fleet-api", "fleet-api")?
+        .env("FLEET_API_LISTEN", format!("127.0.0.1:{port}"))
+        .env("DATABASE_URL", postgres.application_url())
+        .env("RECEHUB_SERVER_ID", &secrets.server_id)
+        .env("RECEHUB_STS_URL", &cloud.endpoint)
+        .env("RECEHUB_STS_REGION", &cloud.region)
+        .env("RECEHUB_AWS_ACCOUNT", &cloud.account_id)
+        .env("RECEHUB_BOX_ROLE", cloud.output("BoxRoleName")?)
+        .env("RECEHUB_BOX_POLICY", cloud.output("BoxPolicyName")?)
+        .env("PRESCRIPTION_BUCKET", cloud.output("BucketName")?)
+        .env("RECEHUB_PATH_KEY", &secrets.path_key)
+        .env("RECEHUB_EVENTS_SECRET", &secrets.events_secret)
+        .env("RECEHUB_EVENTS_DESTINATION_ARN", cloud.output("EventsDestinationArn")?)
+        .env("SLACK_SIGNING_SECRET", &secrets.slack_signing_secret)
+        .env("SLACK_BOT_TOKEN", &secrets.slack_bot_token)
+        .env("SLACK_API_URL", format!("{}/api", slack.url))
+        .env("SLACK_TEAM_ID", &slack.team_id)
+        .env("SLACK_APP_ID", &slack.app_id)
+        .env("SLACK_CHANNEL_ID", &slack.channel_id)
+        .env("SLACK_ROLES", roles.join(","))
+        .env("AWS_ENDPOINT_URL", &cloud.endpoint)
+        .env("AWS_REGION", &cloud.region)
+        .env("AWS_ACCESS_KEY_ID", &secrets.api_key.id)
+        .env("AWS_SECRET_ACCESS_KEY", &secrets.api_key.secret))
+}
+
+/// The token of up.json, made once: the API keeps only its hash.
+async fn api_token(folder: &Path, program: &Program) -> Result<String> {
+    let file = folder.join("api-token.json");
+    if let Some(token) = read_json::<String>(&file)? {
+        return Ok(token);
+    }
+    let make = program.clone().arg("token").arg("create").flag("--name", "laptop").flag("--scope", "admin");
+    let token = make.output().await?.trim().to_owned();
+    write_json(&file, &json!(token))?;
+    Ok(token)
+}
+
+async fn wait_until_ready(process: &mut Process, api: &ApiClient) -> Result<()> {
+    until("the fleet API is ready", Duration::from_secs(30), || {
+        let alive = process.ensure_alive();
+        let ready = api.get("/readyz");
+        async move {
+            alive?;
+            Ok(ready.await.ok().map(drop))
+        }
+    })
+    .await
+}

@@ -1,0 +1,145 @@
+//! `up`: the Testbed for hands-on use. It stays until it is told to end, or until a part ends.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Options, Testbed, secrets::write_json, up_json};
+
+/// Starts everything, tells how to use it, and ends it at Ctrl-C or SIGTERM.
+pub async fn run(options: &Options) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let started = Instant::now();
+    let start = Testbed::start(options, |step| println!("starting {step}"));
+    let mut bed = tokio::select! {
+        bed = start => bed?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    let file = bed.folder.join("up.json");
+    write_json(&file, &up_json::describe(&bed)?)?;
+    println!("ready after {:.1} s\n\n{}", started.elapsed().as_secs_f32(), welcome(&bed)?);
+    std::io::stdout().flush()?;
+    let ended = tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        fault = watch(&mut bed) => Err(fault),
+    };
+    println!("stopping");
+    fs::remove_file(&file)?;
+    let stopped = bed.stop().await;
+    ended.and(stopped)
+}
+
+/// Starts `up` as a process of its own and waits until it is ready.
+pub fn detach(folder: &Path, arguments: &[String]) -> Result<()> {
+    fs::create_dir_all(folder.join("log")).with_context(|| format!("cannot make {}", folder.display()))?;
+    let log = folder.join("log/up.log");
+    let output = fs::File::create(&log)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+    let mut child = command.spawn()?;
+    let ready = folder.join("up.json");
+    loop {
+        let text = fs::read_to_string(&log)?;
+        if let Some(status) = child.try_wait()? {
+            bail!("{}({status}; all of it: {})", text, log.display());
+        }
+        if ready.exists() && text.contains("ready after") {
+            print!("{text}");
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Resolves when a part has ended that should run.
+async fn watch(bed: &mut Testbed) -> anyhow::Error {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if let Err(error) = bed.ensure_alive() {
+            return error;
+        }
+    }
+}
+
+/// The table of addresses and the tour.
+fn welcome(bed: &Testbed) -> Result<String> {
+    let mut rows = vec![
+        ("Slack".to_owned(), bed.slack.url.clone()),
+        ("fleet API".to_owned(), bed.fleet_api.clone()),
+        ("AWS endpoint".to_owned(), bed.cloud.endpoint.clone()),
+        ("MQTT".to_owned(), format!("{}:{}", bed.cloud.mqtt_host, bed.cloud.mqtt_port)),
+        ("everything, for programs".to_owned(), shown(&bed.folder.join("up.json"))),
+        ("logs".to_owned(), shown(&bed.folder.join("log"))),
+    ];
+    for one in &bed.boxes {
+        let share = &one.share;
+        rows.push((
+            one.thing.clone(),
+            format!("smb://127.0.0.1:{}/{} (files: {})", share.port, share.name, shown(&share.folder)),
+        ));
+    }
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let mut text: String = rows.iter().map(|(name, place)| format!("  {name:width$}  {place}\n")).collect();
+    text.push_str(&tour(bed)?);
+    text.push_str("\nCtrl-C or `cargo xtask down` stops everything; the state stays for the next `up`.\n");
+    Ok(text)
+}
+
+/// Five lines that a newcomer can copy and paste.
+fn tour(bed: &Testbed) -> Result<String> {
+    let Some(one) = bed.boxes.first() else {
+        return Ok(String::new());
+    };
+    let (share, cloud, key) = (&one.share, &bed.cloud, &bed.secrets.admin_key);
+    let thing = &one.thing;
+    let lines = [
+        format!(
+            "printf '山田太郎,アムロジピン\\r\\n' > /tmp/rx.csv && smbclient //127.0.0.1/{} -p {} -U '{}%{}' -c 'put /tmp/rx.csv 処方1.csv'",
+            share.name, share.port, share.user, share.password
+        ),
+        format!(
+            "curl -s -H 'Authorization: Bearer {}' '{}/v1/uploads?thing={thing}'",
+            bed.api_token, bed.fleet_api
+        ),
+        format!(
+            "curl -s --aws-sigv4 aws:amz:{}:s3 --user {}:{} '{}/{}?list-type=2&prefix=rx/{thing}/'",
+            cloud.region,
+            key.id,
+            key.secret,
+            cloud.endpoint,
+            cloud.output("BucketName")?
+        ),
+        format!("open {} in a browser, type /rece lan {thing}, and register a change", bed.slack.url),
+        format!(
+            "curl -s -H 'Authorization: Bearer {}' '{}/v1/changes?thing={thing}'",
+            bed.api_token, bed.fleet_api
+        ),
+    ];
+    let whys = [
+        "the receipt computer saves a prescription",
+        "the ledger has it",
+        "S3 has it",
+        "an operator changes a LAN setting; the message in the channel follows it until it is applied",
+        "and its story is told, with when it was applied",
+    ];
+    let steps = lines.iter().zip(whys).enumerate();
+    let steps: String = steps.map(|(i, (line, why))| format!("{}. {why}:\n   {line}\n", i + 1)).collect();
+    Ok(format!("\n{steps}"))
+}
+
+/// A path as short as it can be said from where the user stands.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,103 @@
+//! Bad input gets a typed answer in words, and nothing is half-written.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Bucket, bed, box_client::BoxClient};
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_are_refused_field_by_field() {
+    let bed = bed(1).await;
+    let put = |thing: &str| bed.api.request(Method::PUT, &format!("/v1/devices/{thing}/lan"));
+
+    let unknown = put("tenpo-9999").json(&json!({"lan": {"mode": "dhcp"}, "reason": "x"})).send().await.unwrap();
+    problem(unknown, StatusCode::NOT_FOUND).await;
+    let malformed = put("tenpo-0001").header("content-type", "application/json").body("{").send().await.unwrap();
+    problem(malformed, StatusCode::BAD_REQUEST).await;
+    let lan = json!({"mode": "static", "address": "192.168.10.0/24", "gateway": "8.8.8.8"});
+    let bad = put("tenpo-0001").json(&json!({"lan": lan, "reason": "x"})).send().await.unwrap();
+    let bad = problem(bad, StatusCode::UNPROCESSABLE_ENTITY).await;
+
+    let fields: Vec<_> = bad["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+    assert_eq!(fields, ["lan.address", "lan.gateway"]);
+    let changes = bed.api.get("/v1/changes?thing=tenpo-0001").await.unwrap();
+    assert_eq!(changes["items"], json!([]));
+    bed.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_what_it_says_leaves_no_object() {
+    let mut bed = bed(1).await;
+    bed.boxes[0].stop_agent().await.unwrap();
+    let bucket = Bucket::of(&bed);
+    let client = BoxClient::of(&bed, &bed.boxes[0]);
+    let token = client.log_in().await.unwrap();
+    let id = "0".repeat(64);
+    let digest = device_model::upload::ContentHash::of(b"other").to_digest_header();
+
+    let wrong_id = client.upload_as(&token, &id, b"a.csv", &digest, b"other").send().await.unwrap();
+    problem(wrong_id, StatusCode::BAD_REQUEST).await;
+    let own_id = device_model::upload::UploadId::of(
+        &client.thing.parse().unwrap(),
+        b"a.csv",
+        device_model::upload::ContentHash::of(b"other"),
+    );
+    let wrong_digest = client.upload_as(&token, &own_id.to_string(), b"a.csv", &digest, b"not that");
+    problem(wrong_digest.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    let too_large = client.upload(&token, b"a.csv", &vec![0; 64 * 1024 * 1024 + 1]).send().await;
+    // The API may hang up before all of it is sent, but it must not take it.
+    if let Ok(answer) = too_large {
+        problem(answer, StatusCode::PAYLOAD_TOO_LARGE).await;
+    }
+    let no_token = client.upload("", b"a.csv", b"x").send().await.unwrap();
+    problem(no_token, StatusCode::UNAUTHORIZED).await;
+
+    assert!(bucket.keys().await.is_empty());
+    assert_eq!(bed.api.get("/v1/uploads?thing=tenpo-0001").await.unwrap()["items"], json!([]));
+    bed.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn slack_requests_that_are_not_signed_now_are_refused() {
+    let bed = bed(0).await;
+    let url = format!("{}/slack/commands", bed.fleet_api);
+    let body = "command=%2Frece&text=lan+tenpo-0001&trigger_id=1.2.3&user_id=U1&team_id=T1";
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
+    let send = |at: i64, signature: Option<String>| {
+        let mut request = bed.api.http().post(&url).header("content-type", "application/x-www-form-urlencoded");
+        request = request.header("x-slack-request-timestamp", at.to_string());
+        if let Some(signature) = signature {
+            request = request.header("x-slack-signature", signature);
+        }
+        request.body(body).send()
+    };
+    let secret = &bed.secrets.slack_signing_secret;
+
+    for (at, signature) in [
+        (now, None),
+        (now, Some(format!("v0={}", "0".repeat(64)))),
+        (now - 301, Some(sign(secret, now - 301, body))),
+        (now, Some(sign("another secret", now, body))),
+        (now, Some(sign(secret, now, "another body"))),
+    ] {
+        assert_eq!(send(at, signature).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(send(now, Some(sign(secret, now, body))).await.unwrap().status(), StatusCode::OK);
+    bed.stop().await.unwrap();
+}
+
+async fn problem(answer: reqwest::Response, status: StatusCode) -> Value {
+    let (given, kind) = (answer.status(), answer.headers().get("content-type").cloned());
+    let text = answer.text().await.unwrap();
+    assert_eq!(given, status, "{text}");
+    assert_eq!(kind.unwrap(), "application/problem+json");
+    let problem: Value = serde_json::from_str(&text).unwrap();
+    assert!(problem["type"].is_string() && problem["title"].is_string(), "{problem}");
+    problem
+}
+
+/// Slack's v0 signature.
+fn sign(secret: &str, at: i64, body: &str) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    format!("v0={}", hex::encode(ring::hmac::sign(&key, format!("v0:{at}:{body}").as_bytes())))
+}

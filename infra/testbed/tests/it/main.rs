@@ -1,0 +1,9 @@
+//! The whole system, end to end: each test starts the Testbed that `up` starts.
+
+mod bad_input;
+mod identity;
+mod lan_change;
+mod offline;
+mod prescription;
+mod support;
+mod up;

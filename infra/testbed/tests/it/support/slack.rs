@@ -1,0 +1,53 @@
+//! The operator at the local Slack: acts, and looks at what it shows.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testbed::{Testbed, wait::until};
+
+use super::BOUND;
+
+pub struct Operator<'a> {
+    bed: &'a Testbed,
+    user: String,
+}
+
+impl<'a> Operator<'a> {
+    /// One of the users by name, e.g. `operator`.
+    pub fn named(bed: &'a Testbed, name: &str) -> Self {
+        Self { bed, user: bed.slack.users[name].clone() }
+    }
+
+    pub async fn act(&self, kind: &str, more: Value) -> Value {
+        let mut body = json!({"userId": self.user, "channelId": self.bed.slack.channel_id, "type": kind});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let url = format!("{}/_local/act", self.bed.slack.url);
+        let answer = self.bed.api.http().post(url).json(&body).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The modal on top, once it is one that can be submitted.
+    pub async fn modal(&self) -> Value {
+        let url = format!("{}/_local/users/{}/views", self.bed.slack.url, self.user);
+        until("a modal is open", BOUND, || async {
+            let answer: Value = self.bed.api.http().get(&url).send().await?.json().await?;
+            let views = answer.get("views").unwrap_or(&answer).as_array().context("no views")?.clone();
+            let inputs = |view: &Value| {
+                let blocks = view["blocks"].as_array().cloned().unwrap_or_default();
+                blocks.iter().any(|block| block["type"] == "input")
+            };
+            Ok(views.into_iter().rev().find(inputs))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The messages of the operators' channel.
+    pub async fn messages(&self) -> Result<Vec<Value>> {
+        let channel = &self.bed.slack.channel_id;
+        let url = format!("{}/_local/channels/{channel}/messages", self.bed.slack.url);
+        let answer: Value = self.bed.api.http().get(url).send().await?.json().await?;
+        Ok(answer.get("messages").unwrap_or(&answer).as_array().context("no messages")?.clone())
+    }
+}
