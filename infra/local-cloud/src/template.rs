@@ -1,9 +1,20 @@
 //! Reads the CloudFormation template that the account boots from.
+//!
+//! Only the resources this cloud has are resolved; the others (load balancers, databases) may refer to parameters
+//! that have no value here.
+
+mod references;
+mod resolve;
+mod resources;
+mod yaml;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+pub use resources::{Bucket, Destination, IotPolicy, Role, RoleAlias, TopicRule};
 
+use resolve::Resolver;
+
+/// What the template's pseudo parameters stand for.
 #[derive(Debug, Clone)]
 pub struct Pseudo {
     pub account_id: String,
@@ -14,12 +25,10 @@ pub struct Pseudo {
 #[error("template: {0}")]
 pub struct TemplateError(pub String);
 
-/// A template whose parameters are filled in.
-#[derive(Debug, Clone)]
-pub struct Template {}
+pub struct Template;
 
-/// What the template asks for, resolved as far as it can be before anything exists.
-#[derive(Debug, Clone, Default)]
+/// What the template asks for, with every reference resolved.
+#[derive(Debug, Clone)]
 pub struct Resources {
     pub iot_policies: Vec<IotPolicy>,
     pub role_aliases: Vec<RoleAlias>,
@@ -27,79 +36,34 @@ pub struct Resources {
     pub buckets: Vec<Bucket>,
     pub topic_rules: Vec<TopicRule>,
     pub destinations: Vec<Destination>,
-}
-
-#[derive(Debug, Clone)]
-pub struct IotPolicy {
-    pub name: String,
-    pub document: Value,
-}
-
-#[derive(Debug, Clone)]
-pub struct RoleAlias {
-    pub alias: String,
-    pub role_arn: String,
-    pub duration_seconds: u32,
-}
-
-#[derive(Debug, Clone)]
-pub struct Role {
-    pub logical_id: String,
-    pub name: String,
-    pub arn: String,
-    pub policies: Vec<Value>,
-    pub trust: Value,
-    pub max_session_seconds: u32,
-}
-
-#[derive(Debug, Clone)]
-pub struct Bucket {
-    pub name: String,
-    pub policy: Option<Value>,
-    pub versioning: bool,
-    pub object_lock: bool,
-    /// The default retention of new objects: mode and days.
-    pub retention: Option<(String, u32)>,
-    /// `aws:kms` or `AES256`
-    pub encryption: Option<String>,
-    pub kms_key: Option<String>,
-}
-
-/// `actions` and `error_action` are in the shape of the IoT API (camelCase), destinations by logical id resolved.
-#[derive(Debug, Clone)]
-pub struct TopicRule {
-    pub name: String,
-    pub sql: String,
-    pub sql_version: Option<String>,
-    pub disabled: bool,
-    pub actions: Vec<Value>,
-    pub error_action: Option<Value>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Destination {
-    pub logical_id: String,
-    pub confirmation_url: String,
-    /// The ARN foreseen for it; the IoT side gives it this one at the first boot.
-    pub arn: String,
+    resolver: Resolver,
 }
 
 impl Template {
+    /// Reads a template whose parameters are given or have defaults.
     pub fn load(
-        _yaml: &str,
-        _parameters: &BTreeMap<String, String>,
-        _pseudo: &Pseudo,
+        text: &str,
+        parameters: &BTreeMap<String, String>,
+        pseudo: &Pseudo,
     ) -> Result<Resources, TemplateError> {
-        Err(TemplateError("not written yet".to_owned()))
+        let template = yaml::parse(text)?;
+        let resolver = Resolver::new(template, parameters, pseudo)?;
+        Resources::read(resolver)
     }
 }
 
 impl Resources {
-    /// The template's Outputs. `attributes` overrides what was made at boot, by `LogicalId.Attribute`.
+    /// The template's Outputs. `attributes` has what was made at boot, by `LogicalId.Attribute` or, for a Ref,
+    /// `LogicalId`; an output of a resource that this cloud does not have is left out.
     pub fn outputs(
         &self,
-        _attributes: &BTreeMap<String, String>,
+        attributes: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, TemplateError> {
-        Ok(BTreeMap::new())
+        self.resolver.outputs(attributes)
+    }
+
+    /// A role by the logical id it has in the template.
+    pub fn role(&self, logical_id: &str) -> Option<&Role> {
+        self.roles.iter().find(|role| role.logical_id == logical_id)
     }
 }
