@@ -10,16 +10,24 @@ use device_model::{
     fault::Faults,
     lan::{LanDraft, LanSettings},
     outcome::Clock,
-    shadow::ProbePolicy,
+    shadow::{Effective, ProbePolicy},
     share::ShareSettings,
     thing_name::ThingName,
 };
 use serde::{Deserialize, Serialize};
 
+/// Everything that answering Slack takes.
+pub trait Ports: Fleet + Jobs + Directory {}
+
+impl<T: Fleet + Jobs + Directory> Ports for T {}
+
 /// Boxes and their changes.
 pub trait Fleet: Clone + Send + Sync + 'static {
     /// Boxes that a typed text may mean: the thing's name, or its pharmacy's code or name.
     fn find(&self, text: &str) -> impl Future<Output = anyhow::Result<Vec<BoxView>>> + Send;
+
+    /// Judges settings by the rules of this fleet, and writes nothing.
+    fn judge(&self, draft: LanDraft) -> Result<LanSettings, Faults>;
 
     /// Judges and writes down a wish. `key` names the submission: the same key twice is one change.
     fn change_lan(
@@ -64,6 +72,9 @@ pub trait Outbox: Clone + Send + Sync + 'static {
     fn retry(&self, message: &DueMessage, after: Duration)
     -> impl Future<Output = anyhow::Result<()>> + Send;
 
+    /// Slack will never take this revision; a later one is tried again.
+    fn give_up(&self, message: &DueMessage) -> impl Future<Output = anyhow::Result<()>> + Send;
+
     /// Resolves when there may be something to take: at a nudge, or after a while.
     fn wait(&self) -> impl Future<Output = ()> + Send;
 }
@@ -89,6 +100,24 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Looking is for every role; changing is not.
+    pub fn may_change(self) -> bool {
+        self >= Self::Operator
+    }
+}
+
 /// A box as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoxView {
@@ -97,7 +126,14 @@ pub struct BoxView {
     /// What runs, as the box last said.
     pub lan: Option<LanSettings>,
     pub share: Option<ShareSettings>,
-    pub open_change: Option<ChangeId>,
+    pub probe: ProbePolicy,
+    /// The address that the interface really has.
+    pub effective: Option<Effective>,
+    pub open_change: Option<(ChangeId, ChangeState)>,
+    /// None: not known.
+    pub online: Option<bool>,
+    /// When the box was last heard of.
+    pub seen_at: Option<DateTime<Utc>>,
 }
 
 /// What an operator wants, as typed.
@@ -131,32 +167,27 @@ pub enum Refusal {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Job {
     /// `/rece …`
-    Command {
-        user: SlackUser,
-        channel_id: String,
-        text: String,
-        trigger_id: String,
-        response_url: String,
-    },
+    Command { user: SlackUser, channel_id: String, text: String, trigger_id: String, response_url: String },
 }
 
 #[derive(Debug, Clone)]
 pub struct TakenJob {
     pub id: i64,
     pub job: Job,
-    /// When the request came: a trigger is good for three seconds.
-    pub created_at: DateTime<Utc>,
+    /// How long ago the request came, by the clock of whoever keeps the jobs. A trigger is good for
+    /// three seconds.
+    pub age: Duration,
     pub attempt: u32,
 }
 
 /// A message that has to be posted or edited.
 #[derive(Debug, Clone)]
 pub struct DueMessage {
-    pub channel_id: String,
     /// Where it stands already; none: it has never been posted.
-    pub ts: Option<String>,
+    pub place: Option<Posted>,
     /// Which state of the change it is to show.
     pub revision: i64,
+    /// How often in a row Slack did not take it.
     pub attempt: u32,
     pub story: ChangeStory,
 }
@@ -175,7 +206,9 @@ pub struct ChangeStory {
     pub thing: ThingName,
     pub pharmacy: Option<String>,
     pub state: ChangeState,
-    /// As shown to people: `slack:U…`, `token:…`.
+    /// None: not known.
+    pub online: Option<bool>,
+    /// `slack:U…`, `token:…`.
     pub requested_by: String,
     pub reason: String,
     pub ticket: Option<String>,

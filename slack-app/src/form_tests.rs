@@ -1,0 +1,116 @@
+//! What is typed into the modal, and what comes back at its fields.
+
+use serde_json::json;
+
+use super::*;
+
+fn form(fields: &[(&str, &str)]) -> Form {
+    let values = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    Form::read(&values.collect(), None)
+}
+
+/// The errors as the modal shows them, judged by the model itself.
+fn errors(fields: &[(&str, &str)]) -> Value {
+    let form = form(fields);
+    let judged = LanSettings::parse(form.draft.clone(), &device_model::lan::ReservedRanges::default());
+    Value::Object(form.errors(judged.err().as_ref(), Lang::En))
+}
+
+#[test]
+fn a_form_filled_in_with_a_japanese_keyboard_is_read() {
+    let form = form(&[
+        ("mode", "static"),
+        ("address", "１９２．１６８．１０．９"),
+        ("mask", "２５５。２５５。２５５。０"),
+        ("gateway", "192.168.10.1"),
+        ("dns", "192.168.10.1、192.168.10.2"),
+        ("routes", "192.168.20.0/24 192.168.10.1\n\n192.168.30.0/255.255.255.0 → 192.168.10.2"),
+        ("reason", " ルーター交換 "),
+    ]);
+
+    assert!(form.was_read());
+    assert_eq!(form.reason, "ルーター交換");
+    assert_eq!(form.ticket, None);
+    assert_eq!(
+        serde_json::to_value(&form.draft).unwrap(),
+        json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1",
+            "dns": ["192.168.10.1", "192.168.10.2"],
+            "routes": [{"to": "192.168.20.0/24", "via": "192.168.10.1"},
+                {"to": "192.168.30.0/24", "via": "192.168.10.2"}]})
+    );
+}
+
+#[test]
+fn an_address_with_its_prefix_needs_no_mask() {
+    let form = form(&[("mode", "static"), ("address", "192.168.10.9/24"), ("reason", "x")]);
+
+    assert_eq!(form.draft.address.as_deref(), Some("192.168.10.9/24"));
+}
+
+#[test]
+fn with_dhcp_what_is_left_of_a_static_address_is_not_used() {
+    let form = form(&[
+        ("mode", "dhcp"),
+        ("address", "192.168.10.9"),
+        ("mask", "/24"),
+        ("gateway", "192.168.10.1"),
+        ("reason", "x"),
+    ]);
+
+    assert!(form.was_read());
+    assert_eq!((form.draft.address, form.draft.gateway), (None, None));
+}
+
+#[test]
+fn what_the_form_does_not_ask_for_stays_as_it_is() {
+    let today = serde_json::from_value(json!({"mode": "dhcp", "mtu": 1400})).unwrap();
+
+    let form = Form::read(&Values::from([("mode".to_owned(), "dhcp".to_owned())]), Some(&today));
+
+    assert_eq!(form.draft.mtu, Some(1400));
+}
+
+#[test]
+fn every_field_tells_its_own_fault_at_once() {
+    let errors = errors(&[
+        ("mode", "static"),
+        ("address", "8.8.8.8"),
+        ("mask", "255.0.255.0"),
+        ("gateway", "router"),
+        ("dns", "192.168.10.1 192.168.10.1"),
+        ("routes", "192.168.20.0/24 192.168.10.1\n0.0.0.0/0 192.168.10.1\nsomewhere"),
+        ("reason", "  "),
+    ]);
+
+    let fields: Vec<_> = errors.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(fields, ["address", "dns", "gateway", "mask", "reason", "routes"]);
+    assert!(errors["address"].as_str().unwrap().contains("private"));
+    let routes = errors["routes"].as_str().unwrap();
+    assert!(routes.contains("Line 2: The default route") && routes.contains("Line 3: "), "{routes}");
+}
+
+#[test]
+fn a_bad_address_and_a_bad_mask_are_told_apart() {
+    let bad_address = errors(&[("mode", "static"), ("address", "x"), ("mask", "/24"), ("reason", "r")]);
+    let bad_mask =
+        errors(&[("mode", "static"), ("address", "192.168.1.5"), ("mask", "/31"), ("reason", "r")]);
+    let neither = errors(&[("mode", "static"), ("reason", "r")]);
+
+    assert_eq!(bad_address, json!({"address": "This is not an IP address. E.g. 192.168.10.9"}));
+    assert_eq!(bad_mask, json!({"mask": "Please give a mask from /8 to /30. E.g. 255.255.255.0"}));
+    assert_eq!(neither.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn a_gateway_elsewhere_is_told_at_the_gateway() {
+    let errors = errors(&[
+        ("mode", "static"),
+        ("address", "192.168.10.9"),
+        ("mask", "/24"),
+        ("gateway", "192.168.11.1"),
+        ("reason", "r"),
+    ]);
+
+    let fields: Vec<_> = errors.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(fields, ["gateway"]);
+}

@@ -1,0 +1,181 @@
+//! Words for what can be wrong with a field, and for how a change ended on a box: the fact, then the
+//! next step. Both languages stand side by side.
+
+use device_model::{
+    fault::FaultCode,
+    lan::{Addressing, LanSettings},
+    outcome::code,
+};
+
+use crate::i18n::{Lang, fill};
+
+/// What is wrong with a field, as the reader of the form is told.
+pub fn fault(lang: Lang, code: &FaultCode) -> String {
+    let (ja, en) = fault_words(code);
+    let (min, max) = match code {
+        FaultCode::PrefixOutOfRange { min, max } => (min.to_string(), max.to_string()),
+        FaultCode::OutOfRange { min, max } => (min.to_string(), max.to_string()),
+        FaultCode::TooMany { max } | FaultCode::TooLong { max } => (String::new(), max.to_string()),
+        _ => (String::new(), String::new()),
+    };
+    let allowed = if let FaultCode::UnknownValue { allowed } = code { allowed } else { "" };
+    fill(pick(lang, ja, en), &[("min", &min), ("max", &max), ("allowed", allowed)])
+}
+
+/// Why a change ended as it did. A code that is newer than these words is shown as it is.
+pub fn verdict(lang: Lang, code: &str, tried: &LanSettings) -> String {
+    let Some((ja, en)) = verdict_words(code) else {
+        return code.to_owned();
+    };
+    let (address, gateway) = match tried.addressing() {
+        Addressing::Static { address, gateway } => (Some(address.addr()), *gateway),
+        Addressing::Dhcp => (None, None),
+    };
+    let text = |value: Option<std::net::Ipv4Addr>| value.map_or_else(|| "DHCP".to_owned(), |v| v.to_string());
+    fill(pick(lang, ja, en), &[("address", &text(address)), ("gateway", &text(gateway))])
+}
+
+fn pick<'a>(lang: Lang, ja: &'a str, en: &'a str) -> &'a str {
+    match lang {
+        Lang::Ja => ja,
+        Lang::En => en,
+    }
+}
+
+pub(super) fn fault_words(code: &FaultCode) -> (&'static str, &'static str) {
+    match code {
+        FaultCode::Required => ("入力してください。", "Please fill this in."),
+        FaultCode::NotAllowedHere => (
+            "ほかの項目の内容と一緒には使えません。空にしてください。",
+            "This has no meaning next to the other fields. Please leave it empty.",
+        ),
+        FaultCode::UnknownField => ("この項目は使えません。", "This field is not known here."),
+        FaultCode::UnknownValue { .. } => {
+            ("次のいずれかを選んでください: {allowed}", "Please choose one of: {allowed}")
+        }
+        FaultCode::NotAnIpv4Address => {
+            ("IPアドレスの形ではありません。例: 192.168.10.9", "This is not an IP address. E.g. 192.168.10.9")
+        }
+        FaultCode::NotACidr => (
+            "アドレスとマスクの形ではありません。例: 192.168.20.0/24",
+            "This is not an address with a prefix length. E.g. 192.168.20.0/24",
+        ),
+        FaultCode::PrefixOutOfRange { .. } => (
+            "/{min} から /{max} の範囲で入力してください。例: 255.255.255.0",
+            "Please give a mask from /{min} to /{max}. E.g. 255.255.255.0",
+        ),
+        FaultCode::NotPrivate => (
+            "プライベートアドレスではありません。10.、172.16〜31.、192.168. で始まるアドレスを入力してください。",
+            "This is not a private address. Please use 10.x, 172.16-31.x or 192.168.x.",
+        ),
+        FaultCode::NetworkAddress => (
+            "ネットワーク自体のアドレスです。機器のアドレスを入力してください。",
+            "This is the network's own address. Please give a host's.",
+        ),
+        FaultCode::BroadcastAddress => (
+            "ブロードキャストアドレスです。機器のアドレスを入力してください。",
+            "This is the broadcast address. Please give a host's.",
+        ),
+        FaultCode::OutsideSubnet => (
+            "IPアドレスと同じネットワークにありません。IPアドレスとサブネットマスクも確認してください。",
+            "This is not in the network of the IP address. Please check the IP address and the mask too.",
+        ),
+        FaultCode::OwnAddress => (
+            "レセハブ自身のアドレスです。別の機器のアドレスを入力してください。",
+            "This is the box's own address. Please give another host's.",
+        ),
+        FaultCode::OverlapsWan => (
+            "専用回線で使用中のアドレス帯と重なっています。別のアドレスにしてください。",
+            "This overlaps a network of the box's own line. Please use another.",
+        ),
+        FaultCode::DefaultRoute => (
+            "デフォルトルートは専用回線のものなので設定できません。この行を消してください。",
+            "The default route belongs to the box's own line. Please remove this line.",
+        ),
+        FaultCode::HostBits => (
+            "ネットワークのアドレスではありません。例: 192.168.20.0/24",
+            "This is a host, not a network. E.g. 192.168.20.0/24",
+        ),
+        FaultCode::Duplicate => (
+            "同じものが2回入力されています。片方を消してください。",
+            "This is given twice. Please remove one.",
+        ),
+        FaultCode::OutOfRange { .. } => {
+            ("{min} から {max} の範囲で入力してください。", "Please give {min} to {max}.")
+        }
+        FaultCode::TooMany { .. } => ("{max}件までにしてください。", "Please give at most {max}."),
+        FaultCode::TooLong { .. } => {
+            ("{max}文字までにしてください。", "Please use at most {max} characters.")
+        }
+        FaultCode::BadCharacter => (
+            "使えない文字が入っています。消してください。",
+            "This holds a character that cannot be used. Please remove it.",
+        ),
+        FaultCode::NotAfterStart => {
+            ("開始より後の時刻にしてください。", "Please give a time after the beginning.")
+        }
+        FaultCode::InThePast => (
+            "すでに過ぎています。これからの日時にしてください。",
+            "This has gone by. Please give a time to come.",
+        ),
+        FaultCode::NotATime => ("時刻の形ではありません。例: 01:30", "This is not a time. E.g. 01:30"),
+    }
+}
+
+pub(super) fn verdict_words(verdict: &str) -> Option<(&'static str, &'static str)> {
+    Some(match verdict {
+        code::GATEWAY_SILENT => (
+            "デフォルトゲートウェイ({gateway})から応答がありません。入力値と、ルーターの電源・LANケーブルを確認してください。",
+            "The default gateway ({gateway}) does not answer. Please check the value, the router's power and the LAN cable.",
+        ),
+        code::SHARE_LOGIN => (
+            "共有フォルダにログインできません。ユーザー名とパスワードを確認してください。",
+            "The shared folder refuses the login. Please check user name and password.",
+        ),
+        code::CLOUD_UNREACHABLE => (
+            "変更後、専用回線からクラウドに接続できなくなりました。設定を見直してから、もう一度登録してください。",
+            "After the change the box could not reach the cloud on its own line. Please review the settings and register again.",
+        ),
+        code::ADDRESS_IN_USE => (
+            "このIPアドレス({address})は薬局内の別の機器が使用中です。空いているアドレスを確認して、もう一度登録してください。",
+            "The IP address ({address}) is in use by another device in the pharmacy. Please find a free one and register again.",
+        ),
+        code::DEFAULT_ROUTE_MOVED => (
+            "通信が薬局LAN側に流れる設定になるため中止しました。デフォルトゲートウェイと静的ルートを見直してください。",
+            "The settings would have led the box's own traffic into the pharmacy's LAN. Please review gateway and static routes.",
+        ),
+        code::OVERLAPS_WAN => (
+            "専用回線で使用中のアドレス帯と重なっています。別のアドレス帯にしてください。",
+            "The settings overlap a network of the box's own line. Please use another network.",
+        ),
+        code::APPLY_FAILED => (
+            "レセハブのネットワークが設定を受け付けませんでした。もう一度登録し、続くときは管理者に連絡してください。",
+            "The box's network did not take the settings. Please register again; if it goes on, tell an administrator.",
+        ),
+        code::INTERRUPTED => (
+            "反映の途中で3回中断されました。レセハブの電源とLANケーブルを確認して、もう一度登録してください。",
+            "Three attempts were cut short. Please check the box's power and LAN cable and register again.",
+        ),
+        code::BAD_SETTINGS => (
+            "レセハブがこの設定を読み取れませんでした。設定を見直してから、もう一度登録してください。",
+            "The box could not read these settings. Please review them and register again.",
+        ),
+        code::AGENT_TOO_OLD => (
+            "レセハブのソフトウェアが古く、この設定に対応していません。ソフトウェアを更新してから、もう一度登録してください。",
+            "The box's software is too old for these settings. Please update it and register again.",
+        ),
+        code::WINDOW_MISSED => (
+            "指定された時間内に反映できませんでした。日時を選び直して、もう一度登録してください。",
+            "The change could not be applied in its time window. Please choose another and register again.",
+        ),
+        code::PASSWORD_UNREADABLE => (
+            "共有フォルダのパスワードをレセハブで開けませんでした。パスワードを設定し直してください。",
+            "The box could not open the shared folder's password. Please set the password again.",
+        ),
+        code::NEWER_CHANGE => (
+            "新しい変更が登録されたため、この変更は反映されません。新しい変更の結果を確認してください。",
+            "A newer change took this one's place. Please see how that one ends.",
+        ),
+        _ => return None,
+    })
+}

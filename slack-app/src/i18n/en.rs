@@ -1,0 +1,93 @@
+//! The English texts, for whoever has set Slack to another language than Japanese.
+
+use crate::i18n::Words;
+
+pub const WORDS: Words = Words {
+    help: "*How to use it*\n\
+        `/rece lan PHARMACY` change the LAN settings\n\
+        `/rece status PHARMACY` how a box is\n\
+        `/rece help` this text\n\
+        PHARMACY is a pharmacy's name or code, or the name of a box, e.g. tenpo-0001.",
+    unknown_command: "There is no command “{text}”.",
+
+    loading_title: "Loading",
+    loading: "Loading. One moment, please.",
+    close: "Close",
+    notice_title: "Notice",
+
+    lan_title: "Change LAN settings",
+    lan_submit: "Register change",
+    lan_box: "*{pharmacy}*\nBox `{thing}`",
+    lan_box_without_pharmacy: "Box `{thing}` (not assigned to a pharmacy)",
+    lan_unknown_settings: "This box has not told its settings yet. Please fill in every field.",
+    lan_risk: "When the IP address changes, no prescription arrives until the receipt computer saves to the new address.",
+    mode: "IP addressing",
+    mode_hint: "With DHCP, IP address, subnet mask and default gateway are not used.",
+    mode_dhcp: "Automatic (DHCP)",
+    mode_static: "Static",
+    address: "IP address",
+    mask: "Subnet mask",
+    mask_hint: "E.g. 255.255.255.0 or /24",
+    gateway: "Default gateway",
+    dns: "DNS servers",
+    dns_hint: "At most 3, separated by commas or line breaks.",
+    routes: "Static routes",
+    routes_hint: "One a line, at most 8. E.g. 192.168.20.0/24 192.168.10.1",
+    mtu: "MTU",
+    reason: "Reason",
+    reason_hint: "So that whoever reads it later understands. Nothing about patients, please.",
+    ticket: "Ticket number",
+    none: "none",
+
+    registered_title: "Registered",
+    registered: "The change of the LAN settings of `{thing}` is registered. Follow it in <#{channel}>.\nChange id: `{change}`",
+
+    no_role: "You have no role for these boxes. Please ask an administrator for one.",
+    not_allowed: "Your role does not allow changes. Please ask an operator.",
+    which_box: "Please say which box, e.g. `/rece {verb} tenpo-0001`",
+    unknown_box: "No box matches “{text}”. Please check the pharmacy's name or code, or the box's name.",
+    several_boxes: "{count} boxes match “{text}”. Please give the name of the box.",
+    more_boxes: "{count} more",
+    change_open: "This box has a change that is not finished (`{change}`). Please register again once it is.",
+    nothing_to_change: "These are the settings that run already. Please change a field.",
+    failed: "Something failed on our side. Please try again in a moment.",
+    too_late: "Slack took too long and the form could not be opened. Please type `/rece {text}` again.",
+    line: "Line {line}: ",
+
+    status_title: "*Box `{thing}`* {pharmacy}",
+    status_online: "online",
+    status_offline: "offline",
+    status_unknown: "connection unknown",
+    status_seen: "last heard of {at}",
+    status_lan: "*LAN settings now*",
+    status_effective: "Actual IP address {address}",
+    status_share: "Shared folder {name}",
+    status_open: "Unfinished change `{change}`: {state}",
+    status_no_open: "No unfinished change.",
+    status_never_reported: "This box has not told its settings yet.",
+
+    change_heading: "*LAN settings* of box `{thing}` {pharmacy}",
+    change_state: "State: *{state}*",
+    change_before_after: "*Before → after*",
+    change_by: "Registered by {who}",
+    change_by_api: "API ({name})",
+    change_reason: "Reason: {reason}",
+    change_ticket: "Ticket: {ticket}",
+    change_timeline: "So far (Japan time)",
+    change_device_clock: "box's clock {at}",
+    change_device_clock_estimated: "box's clock {at}, estimated",
+    change_detail: "Detail: {detail}",
+    change_fallback: "{thing} LAN settings: {state}",
+
+    state_scheduled: "scheduled",
+    state_queued: "registered",
+    state_sent: "on its way",
+    state_sent_offline: "waiting for the box (offline)",
+    state_trying: "being applied and checked",
+    state_applied: "applied",
+    state_rolled_back: "did not work: the earlier settings are back",
+    state_refused: "refused (the settings cannot be used)",
+    state_superseded: "replaced by a newer change",
+    state_cancelled: "cancelled",
+    state_expired: "expired, not applied",
+};

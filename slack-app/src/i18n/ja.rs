@@ -1,0 +1,93 @@
+//! The Japanese texts, in the words of the trade: 反映 for applying, レセハブ for the box.
+
+use crate::i18n::Words;
+
+pub const WORDS: Words = Words {
+    help: "*使い方*\n\
+        `/rece lan 薬局` LAN設定の変更\n\
+        `/rece status 薬局` レセハブの状態\n\
+        `/rece help` この説明\n\
+        「薬局」には、薬局名・薬局コード・レセハブの名前(例: tenpo-0001)のいずれかを入力してください。",
+    unknown_command: "「{text}」というコマンドはありません。",
+
+    loading_title: "読み込み中",
+    loading: "読み込んでいます。少しお待ちください。",
+    close: "閉じる",
+    notice_title: "お知らせ",
+
+    lan_title: "LAN設定の変更",
+    lan_submit: "変更を登録する",
+    lan_box: "*{pharmacy}*\nレセハブ `{thing}`",
+    lan_box_without_pharmacy: "レセハブ `{thing}`(薬局に割り当てられていません)",
+    lan_unknown_settings: "このレセハブからはまだ現在の設定が届いていません。すべての項目を入力してください。",
+    lan_risk: "IPアドレスを変更すると、レセコン側の保存先を新しいアドレスに変更するまで、処方データは届きません。",
+    mode: "IPアドレスの取得方法",
+    mode_hint: "自動取得(DHCP)のとき、IPアドレス・サブネットマスク・デフォルトゲートウェイの入力は使われません。",
+    mode_dhcp: "自動取得(DHCP)",
+    mode_static: "固定",
+    address: "IPアドレス",
+    mask: "サブネットマスク",
+    mask_hint: "例: 255.255.255.0 または /24",
+    gateway: "デフォルトゲートウェイ",
+    dns: "DNSサーバー",
+    dns_hint: "3台まで。複数のときはカンマか改行で区切ります。",
+    routes: "静的ルート",
+    routes_hint: "1行に1件、8件まで。例: 192.168.20.0/24 192.168.10.1",
+    mtu: "MTU",
+    reason: "変更理由",
+    reason_hint: "あとから見た人に分かるように書いてください。患者さんの情報は書かないでください。",
+    ticket: "問い合わせ番号",
+    none: "なし",
+
+    registered_title: "受け付けました",
+    registered: "`{thing}` のLAN設定の変更を登録しました。経過は <#{channel}> でお知らせします。\n変更ID: `{change}`",
+
+    no_role: "レセハブを操作する権限がありません。管理者に権限の登録を依頼してください。",
+    not_allowed: "設定を変更する権限がありません。変更は担当者(operator)に依頼してください。",
+    which_box: "どのレセハブかを入力してください。例: `/rece {verb} tenpo-0001`",
+    unknown_box: "「{text}」に当たるレセハブが見つかりません。薬局名・薬局コード・レセハブの名前を確認してください。",
+    several_boxes: "「{text}」に当たるレセハブが{count}台あります。レセハブの名前を指定して、もう一度入力してください。",
+    more_boxes: "ほか{count}台",
+    change_open: "このレセハブには完了していない変更(`{change}`)があります。完了してから、もう一度登録してください。",
+    nothing_to_change: "現在の設定と同じです。変更する項目を入力してください。",
+    failed: "こちら側の問題で処理できませんでした。少し待ってから、もう一度お試しください。",
+    too_late: "Slackの応答に時間がかかり、画面を開けませんでした。もう一度 `/rece {text}` と入力してください。",
+    line: "{line}行目: ",
+
+    status_title: "*レセハブ `{thing}` の状態* {pharmacy}",
+    status_online: "オンライン",
+    status_offline: "オフライン",
+    status_unknown: "接続状態は不明",
+    status_seen: "最終通信 {at}",
+    status_lan: "*現在のLAN設定*",
+    status_effective: "実際のIPアドレス {address}",
+    status_share: "共有フォルダ {name}",
+    status_open: "完了していない変更 `{change}`: {state}",
+    status_no_open: "完了していない変更はありません。",
+    status_never_reported: "このレセハブからはまだ設定が届いていません。",
+
+    change_heading: "*LAN設定の変更* レセハブ `{thing}` {pharmacy}",
+    change_state: "状態: *{state}*",
+    change_before_after: "*変更前 → 変更後*",
+    change_by: "登録者 {who}",
+    change_by_api: "API({name})",
+    change_reason: "変更理由: {reason}",
+    change_ticket: "問い合わせ番号: {ticket}",
+    change_timeline: "経過(日本時間)",
+    change_device_clock: "レセハブの時計 {at}",
+    change_device_clock_estimated: "レセハブの時計 {at} 推定",
+    change_detail: "詳細: {detail}",
+    change_fallback: "{thing} LAN設定の変更: {state}",
+
+    state_scheduled: "予約済み",
+    state_queued: "受付済み",
+    state_sent: "配信中",
+    state_sent_offline: "反映待ち(オフライン)",
+    state_trying: "反映・確認中",
+    state_applied: "反映済み",
+    state_rolled_back: "反映できなかったため、変更前の設定に自動で戻しました",
+    state_refused: "反映不可(設定に問題があります)",
+    state_superseded: "新しい変更に置き換え",
+    state_cancelled: "取消済み",
+    state_expired: "期限切れ(未反映)",
+};

@@ -1,0 +1,190 @@
+//! Carries the messages of changes into the operators' channel, however long Slack is away.
+//!
+//! A message that could not be shown stays due; one that Slack will never take is given up, so that
+//! nothing goes round for ever. The change itself stands in the fleet, whatever becomes of its message.
+
+use std::time::Duration;
+
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fleet::{DueMessage, Outbox, Posted},
+    i18n::Lang,
+    message::{Message, message, name},
+    web::{Web, WebError},
+};
+
+/// One edit of a message in this time: Slack allows about fifty a minute in all.
+const PAUSE: Duration = Duration::from_secs(3);
+const LEASE: Duration = Duration::from_mins(1);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// A channel that is gone or archived is looked at again this often, for about a week.
+const CHANNEL_RETRY: Duration = Duration::from_hours(1);
+const CHANNEL_ATTEMPTS: u32 = 168;
+
+/// Shows what is due until `stop`.
+pub async fn run<O: Outbox>(web: Web, outbox: O, channel_id: String, stop: CancellationToken) {
+    loop {
+        let shown = tokio::select! {
+            () = stop.cancelled() => return,
+            shown = show_next(&web, &outbox, &channel_id) => shown,
+        };
+        match shown {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "could not look for Slack messages"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = outbox.wait() => {}
+        }
+    }
+}
+
+/// Shows one message; false: none is due. A test may call it itself.
+pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> anyhow::Result<bool> {
+    let Some(due) = outbox.take(LEASE).await? else {
+        return Ok(false);
+    };
+    let change = &due.story.change_id;
+    match show(web, &due, channel_id).await {
+        Ok(posted) => {
+            tracing::info!(change.id = %change, "a change's message shows `{}`", due.story.state);
+            outbox.shown(&due, &posted, PAUSE).await?;
+        }
+        Err(error) => match next_step(&error, due.attempt) {
+            Next::Again(after) => {
+                tracing::warn!(%error, change.id = %change, attempt = due.attempt,
+                    retry_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                    "a change's message will be sent again");
+                outbox.retry(&due, after).await?;
+            }
+            Next::Never => {
+                tracing::error!(%error, change.id = %change, attempt = due.attempt, "gave up a change's message");
+                outbox.give_up(&due).await?;
+            }
+        },
+    }
+    Ok(true)
+}
+
+async fn show(web: &Web, due: &DueMessage, channel_id: &str) -> Result<Posted, WebError> {
+    // The channel is read by many: it speaks Japanese.
+    let message = message(Lang::Ja, &due.story);
+    let place = match &due.place {
+        Some(place) => Some(place.clone()),
+        // Slack may have posted it though its answer was lost.
+        None if due.attempt > 0 => posted_before(web, due, channel_id).await,
+        None => None,
+    };
+    let Some(place) = place else {
+        return post(web, channel_id, &message).await;
+    };
+    match web.update_message(&place, &message.text, &message.blocks).await {
+        Ok(()) => Ok(place),
+        // Somebody deleted it, or Slack edits it no more: the change still has its one message.
+        Err(WebError::Refused(code)) if is_gone(&code) => {
+            tracing::warn!(change.id = %due.story.change_id, "a change's message is gone and is posted anew");
+            post(web, channel_id, &message).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn posted_before(web: &Web, due: &DueMessage, channel_id: &str) -> Option<Posted> {
+    match web.find_message(channel_id, &name(&due.story.change_id)).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "could not look for a message that may have been posted");
+            None
+        }
+    }
+}
+
+async fn post(web: &Web, channel_id: &str, message: &Message) -> Result<Posted, WebError> {
+    web.post_message(channel_id, &message.text, &message.blocks).await
+}
+
+enum Next {
+    Again(Duration),
+    Never,
+}
+
+fn next_step(error: &WebError, attempt: u32) -> Next {
+    match error {
+        WebError::RateLimited(told) => Next::Again(jittered(told.unwrap_or(FIRST_RETRY).max(FIRST_RETRY))),
+        WebError::Unavailable(_) => {
+            let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(attempt.min(10)));
+            Next::Again(jittered(doubled.min(LONGEST_RETRY)))
+        }
+        // An administrator may mend the channel or the token.
+        WebError::Refused(code) if is_closed(code) && attempt < CHANNEL_ATTEMPTS => {
+            Next::Again(jittered(CHANNEL_RETRY))
+        }
+        WebError::Refused(_) => Next::Never,
+    }
+}
+
+fn is_gone(code: &str) -> bool {
+    matches!(code, "message_not_found" | "cant_update_message" | "edit_window_closed")
+}
+
+fn is_closed(code: &str) -> bool {
+    matches!(
+        code,
+        "channel_not_found"
+            | "is_archived"
+            | "not_in_channel"
+            | "restricted_action"
+            | "invalid_auth"
+            | "not_authed"
+            | "account_inactive"
+            | "token_revoked"
+            | "token_expired"
+            | "missing_scope"
+    )
+}
+
+/// Up to half as long again, so that many do not come back at once.
+fn jittered(time: Duration) -> Duration {
+    time.mul_f64(1.0 + rand::rng().random_range(0.0..0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(error: &WebError, attempt: u32) -> Option<Duration> {
+        match next_step(error, attempt) {
+            Next::Again(after) => Some(after),
+            Next::Never => None,
+        }
+    }
+
+    #[test]
+    fn slack_is_waited_for_as_long_as_it_asks() {
+        let told = WebError::RateLimited(Some(Duration::from_secs(30)));
+
+        assert!(after(&told, 0).unwrap() >= Duration::from_secs(30));
+    }
+
+    #[test]
+    fn slack_away_is_tried_for_ever_but_ever_more_slowly() {
+        let away = WebError::Unavailable("no connection");
+
+        assert!(after(&away, 0).unwrap() < Duration::from_secs(2));
+        assert!(after(&away, 1000).unwrap() >= LONGEST_RETRY);
+        assert!(after(&away, 1000).unwrap() <= LONGEST_RETRY * 2);
+    }
+
+    #[test]
+    fn a_channel_that_is_gone_is_given_up_in_the_end() {
+        let gone = WebError::Refused("is_archived".to_owned());
+
+        assert!(after(&gone, 3).unwrap() >= CHANNEL_RETRY);
+        assert!(after(&gone, CHANNEL_ATTEMPTS).is_none());
+        assert!(after(&WebError::Refused("invalid_blocks".to_owned()), 0).is_none());
+    }
+}

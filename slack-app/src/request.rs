@@ -1,0 +1,108 @@
+//! The door: a body gets in if it is small, signed by Slack a moment ago, and of our workspace and app.
+//!
+//! What is refused leaves no trace but a reason in words: no payload is logged, nothing is written.
+
+use axum::{
+    body,
+    extract::{FromRequest, Request},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{SlackApp, fleet::Ports, settings::Settings, signature::Proof};
+
+/// Slack's largest request is a submitted modal: far below this.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// A body that Slack has signed.
+pub struct Signed(Bytes);
+
+/// Why a request is turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turned {
+    /// Not Slack's, or not for us.
+    Stranger,
+    TooLarge,
+    /// Slack's, but not in a form we know.
+    Malformed,
+    /// We could not write it down; Slack shows its failure text.
+    Failed,
+}
+
+/// From which workspace and for which app a request is.
+#[derive(Debug, Default)]
+pub struct Origin<'a> {
+    /// None for an app that is installed in a whole organisation.
+    pub team_id: Option<&'a str>,
+    pub app_id: Option<&'a str>,
+}
+
+impl<P: Ports> FromRequest<SlackApp<P>> for Signed {
+    type Rejection = Turned;
+
+    async fn from_request(request: Request, app: &SlackApp<P>) -> Result<Self, Turned> {
+        let stranger = |reason| {
+            tracing::warn!(error = %reason, "turned away a request that is not Slack's");
+            Turned::Stranger
+        };
+        // The headers first: nobody unsigned makes us read a body.
+        let proof = Proof::read(request.headers(), app.now()).map_err(stranger)?;
+        let body = body::to_bytes(request.into_body(), MAX_BODY_BYTES).await;
+        let body = body.map_err(|_| Turned::TooLarge)?;
+        let checked = proof.check(&app.settings().signing_secrets, &body);
+        checked.map(|()| Self(body)).map_err(stranger)
+    }
+}
+
+impl Signed {
+    /// Reads `application/x-www-form-urlencoded`.
+    pub fn form<T: DeserializeOwned>(&self) -> Result<T, Turned> {
+        // The URL crate's parser takes anything; text that is no UTF-8 must not become other text.
+        let text = std::str::from_utf8(&self.0).map_err(|_| Turned::Malformed)?;
+        let pairs = url::form_urlencoded::parse(text.as_bytes());
+        let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into()));
+        let object: serde_json::Map<String, serde_json::Value> = pairs.collect();
+        serde_json::from_value(object.into()).map_err(|_| Turned::Malformed)
+    }
+
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Turned> {
+        serde_json::from_slice(&self.0).map_err(|_| Turned::Malformed)
+    }
+
+    /// Slack asks now and then whether our certificate is good; there is nothing else in such a form.
+    pub fn is_ssl_check(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Check {
+            ssl_check: String,
+        }
+        self.form::<Check>().is_ok_and(|check| check.ssl_check == "1")
+    }
+}
+
+impl Origin<'_> {
+    /// A team that is not told is let through: the signature proves the app, and roles fail closed.
+    pub fn check(&self, settings: &Settings) -> Result<(), Turned> {
+        let foreign = |told: Option<&str>, ours: &Option<String>| {
+            told.zip(ours.as_deref()).is_some_and(|(t, o)| t != o)
+        };
+        if foreign(self.team_id, &settings.team_id) || foreign(self.app_id, &settings.app_id) {
+            tracing::warn!("turned away a request of another workspace or app");
+            return Err(Turned::Stranger);
+        }
+        Ok(())
+    }
+}
+
+impl IntoResponse for Turned {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Stranger => StatusCode::UNAUTHORIZED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
+        }
+        .into_response()
+    }
+}

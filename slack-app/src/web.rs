@@ -1,0 +1,277 @@
+//! Slack's Web API: each call has a time limit, and an error says only what the caller can act on.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use slack_morphism::{
+    SlackClientApiCallContext, SlackClientHttpConnector,
+    errors::SlackClientError,
+    prelude::{
+        ClientResult, SlackApiToken, SlackApiTokenValue, SlackClient, SlackClientHyperConnector,
+        SlackClientHyperHttpsConnector, SlackView,
+    },
+};
+use url::Url;
+
+use crate::{fleet::Posted, settings::Settings};
+
+/// A trigger is good for three seconds; nothing else may wait longer than this either.
+const CALL_LIMIT: Duration = Duration::from_millis(2500);
+/// Posting is worth waiting for: giving up early may post twice.
+const POST_LIMIT: Duration = Duration::from_secs(10);
+/// How far back a message is looked for.
+const HISTORY_MESSAGES: usize = 100;
+
+#[derive(Clone)]
+pub struct Web {
+    client: Client,
+    token: Arc<SlackApiToken>,
+}
+
+/// Slack itself is reached by TLS only; a local one has no certificate.
+#[derive(Clone)]
+enum Client {
+    Tls(SlackClient<SlackClientHyperHttpsConnector>),
+    Plain(SlackClient<SlackClientHyperConnector<HttpConnector>>),
+}
+
+/// What went wrong, as far as it matters. Slack's answer itself may hold what must not be logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WebError {
+    /// Slack understood and refused; its own word for why.
+    #[error("Slack refused: {0}")]
+    Refused(String),
+    #[error("Slack asks us to wait")]
+    RateLimited(Option<Duration>),
+    /// No answer, or none that can be read: whether it was done is not known.
+    #[error("Slack cannot be reached: {0}")]
+    Unavailable(&'static str),
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    view: OpenedView,
+}
+
+#[derive(Deserialize)]
+struct OpenedView {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct PostedMessage {
+    channel: String,
+    ts: String,
+}
+
+#[derive(Deserialize)]
+struct UserInfo {
+    user: UserWithLocale,
+}
+
+#[derive(Deserialize)]
+struct UserWithLocale {
+    locale: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct History {
+    messages: Vec<HistoryMessage>,
+}
+
+#[derive(Deserialize)]
+struct HistoryMessage {
+    ts: String,
+    #[serde(default)]
+    blocks: Vec<HistoryBlock>,
+}
+
+#[derive(Deserialize)]
+struct HistoryBlock {
+    block_id: Option<String>,
+}
+
+impl Web {
+    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let url = settings.api_url.trim_end_matches('/');
+        let client = if url.starts_with("http://") {
+            let connector = SlackClientHyperConnector::with_connector(HttpConnector::new());
+            Client::Plain(SlackClient::new(connector.with_slack_api_url(url)))
+        } else {
+            let connector = SlackClientHyperHttpsConnector::new()?;
+            Client::Tls(SlackClient::new(connector.with_slack_api_url(url)))
+        };
+        let token = SlackApiToken::new(SlackApiTokenValue(settings.bot_token.clone()));
+        Ok(Self { client, token: Arc::new(token) })
+    }
+
+    /// Opens a modal and tells its id.
+    pub async fn open_view(&self, trigger_id: &str, view: &SlackView) -> Result<String, WebError> {
+        let ask = json!({"trigger_id": trigger_id, "view": view});
+        let opened: Opened = self.post("views.open", &ask, CALL_LIMIT).await?;
+        Ok(opened.view.id)
+    }
+
+    pub async fn update_view(&self, view_id: &str, view: &SlackView) -> Result<(), WebError> {
+        let ask = json!({"view_id": view_id, "view": view});
+        let _: Value = self.post("views.update", &ask, CALL_LIMIT).await?;
+        Ok(())
+    }
+
+    pub async fn post_message(
+        &self,
+        channel: &str,
+        text: &str,
+        blocks: &impl Serialize,
+    ) -> Result<Posted, WebError> {
+        let ask = json!({"channel": channel, "text": text, "blocks": blocks,
+            "unfurl_links": false, "unfurl_media": false});
+        let posted: PostedMessage = self.post("chat.postMessage", &ask, POST_LIMIT).await?;
+        Ok(Posted { channel_id: posted.channel, ts: posted.ts })
+    }
+
+    pub async fn update_message(
+        &self,
+        at: &Posted,
+        text: &str,
+        blocks: &impl Serialize,
+    ) -> Result<(), WebError> {
+        let ask = json!({"channel": at.channel_id, "ts": at.ts, "text": text, "blocks": blocks});
+        let _: Value = self.post("chat.update", &ask, POST_LIMIT).await?;
+        Ok(())
+    }
+
+    /// Finds a message by the name of one of its blocks: Slack may have posted it though we heard nothing.
+    pub async fn find_message(&self, channel: &str, block_id: &str) -> Result<Option<Posted>, WebError> {
+        let limit = HISTORY_MESSAGES.to_string();
+        let asked = [("channel", Some(channel)), ("limit", Some(limit.as_str()))];
+        let history: History = self.get("conversations.history", &asked).await?;
+        let named = |message: &HistoryMessage| {
+            let mut blocks = message.blocks.iter();
+            blocks.any(|block| block.block_id.as_deref() == Some(block_id))
+        };
+        Ok(history
+            .messages
+            .into_iter()
+            .find(named)
+            .map(|message| Posted { channel_id: channel.to_owned(), ts: message.ts }))
+    }
+
+    /// The locale that a user has set, e.g. `ja-JP`.
+    pub async fn locale(&self, user_id: &str) -> Result<Option<String>, WebError> {
+        let asked = [("user", Some(user_id)), ("include_locale", Some("true"))];
+        let info: UserInfo = self.get("users.info", &asked).await?;
+        Ok(info.user.locale)
+    }
+
+    /// Answers a command by the address that came with it.
+    pub async fn respond(&self, response_url: &str, answer: &Value) -> Result<(), WebError> {
+        let url: Url = response_url.parse().map_err(|_| WebError::Unavailable("no address"))?;
+        let span = tracing::Span::none();
+        let context = SlackClientApiCallContext {
+            rate_control_params: None,
+            token: None,
+            tracing_span: &span,
+            is_sensitive_url: true,
+        };
+        let sent = async {
+            match &self.client {
+                Client::Tls(client) => http_post(&*client.http_api.connector, url, answer, context).await,
+                Client::Plain(client) => http_post(&*client.http_api.connector, url, answer, context).await,
+            }
+        };
+        match within(CALL_LIMIT, sent).await {
+            // Slack answers `ok`, which is no JSON.
+            Ok(_) | Err(WebError::Unavailable(UNREADABLE)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn post<A: DeserializeOwned + Send>(
+        &self,
+        method: &str,
+        ask: &Value,
+        limit: Duration,
+    ) -> Result<A, WebError> {
+        let call = async {
+            match &self.client {
+                Client::Tls(client) => {
+                    let session = client.open_session(&self.token);
+                    session.http_session_api.http_post(method, ask, None).await
+                }
+                Client::Plain(client) => {
+                    let session = client.open_session(&self.token);
+                    session.http_session_api.http_post(method, ask, None).await
+                }
+            }
+        };
+        within(limit, call).await
+    }
+
+    async fn get<A: DeserializeOwned + Send>(
+        &self,
+        method: &str,
+        asked: &[(&str, Option<&str>); 2],
+    ) -> Result<A, WebError> {
+        let call = async {
+            match &self.client {
+                Client::Tls(client) => {
+                    let session = client.open_session(&self.token);
+                    session.http_session_api.http_get(method, asked, None).await
+                }
+                Client::Plain(client) => {
+                    let session = client.open_session(&self.token);
+                    session.http_session_api.http_get(method, asked, None).await
+                }
+            }
+        };
+        within(CALL_LIMIT, call).await
+    }
+}
+
+const UNREADABLE: &str = "an answer that cannot be read";
+
+async fn http_post<C: SlackClientHttpConnector>(
+    connector: &C,
+    url: Url,
+    body: &Value,
+    context: SlackClientApiCallContext<'_>,
+) -> ClientResult<Value> {
+    connector.http_post_uri(url, body, context).await
+}
+
+async fn within<A>(limit: Duration, call: impl Future<Output = ClientResult<A>>) -> Result<A, WebError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(WebError::from),
+        Err(_) => Err(WebError::Unavailable("no answer in time")),
+    }
+}
+
+impl From<SlackClientError> for WebError {
+    fn from(error: SlackClientError) -> Self {
+        match error {
+            SlackClientError::ApiError(error) if error.code == "ratelimited" => Self::RateLimited(None),
+            SlackClientError::ApiError(error) if is_passing(&error.code) => {
+                Self::Unavailable("an error on Slack's side")
+            }
+            SlackClientError::ApiError(error) => Self::Refused(error.code),
+            SlackClientError::RateLimitError(error) => Self::RateLimited(error.retry_after),
+            SlackClientError::HttpError(_) => Self::Unavailable("an HTTP error"),
+            SlackClientError::HttpProtocolError(_) => Self::Unavailable("no connection"),
+            SlackClientError::ProtocolError(_) => Self::Unavailable(UNREADABLE),
+            SlackClientError::EndOfStream(_)
+            | SlackClientError::SystemError(_)
+            | SlackClientError::SocketModeProtocolError(_) => Self::Unavailable("a broken connection"),
+        }
+    }
+}
+
+/// Slack's words for what may well go at the next attempt.
+fn is_passing(code: &str) -> bool {
+    matches!(
+        code,
+        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org"
+    )
+}

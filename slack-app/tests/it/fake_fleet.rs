@@ -1,0 +1,163 @@
+//! A fleet of a few boxes that remembers what it was asked for.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use device_model::{
+    change::ChangeId,
+    fault::Faults,
+    lan::{LanDraft, LanSettings, ReservedRanges},
+};
+use parking_lot::Mutex;
+use slack_app::fleet::{
+    BoxView, Directory, DueMessage, Fleet, Job, Jobs, LanWish, Outbox, Posted, Refusal, Role, SlackUser,
+    TakenJob,
+};
+use slack_app::roles::ConfiguredRoles;
+use tokio::sync::Notify;
+
+#[derive(Clone, Default)]
+pub struct FakeFleet {
+    state: Arc<Mutex<State>>,
+    nudge: Arc<Notify>,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub boxes: Vec<BoxView>,
+    pub roles: ConfiguredRoles,
+    /// Keys of the jobs that were ever written down.
+    pub job_keys: Vec<String>,
+    pub jobs: VecDeque<TakenJob>,
+    pub done: Vec<i64>,
+    pub retried: Vec<(i64, Duration)>,
+    /// What was registered, by its key.
+    pub changes: Vec<(String, String, LanWish)>,
+    pub refuse: Option<Refusal>,
+    /// Postgres is away.
+    pub down: bool,
+    pub messages: VecDeque<DueMessage>,
+    pub shown: Vec<(i64, Posted)>,
+    pub message_retries: Vec<Duration>,
+    pub given_up: Vec<i64>,
+}
+
+impl FakeFleet {
+    pub fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock())
+    }
+
+    /// True if nothing at all was written down.
+    pub fn is_untouched(&self) -> bool {
+        self.with(|state| state.job_keys.is_empty() && state.changes.is_empty())
+    }
+
+    fn up(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.state.lock().down, "the database is away");
+        Ok(())
+    }
+}
+
+impl Fleet for FakeFleet {
+    async fn find(&self, text: &str) -> anyhow::Result<Vec<BoxView>> {
+        self.up()?;
+        let matches = |device: &&BoxView| {
+            device.thing.as_str() == text
+                || device.pharmacy.as_deref().is_some_and(|name| name.contains(text))
+        };
+        Ok(self.with(|state| state.boxes.iter().filter(matches).cloned().collect()))
+    }
+
+    fn judge(&self, draft: LanDraft) -> Result<LanSettings, Faults> {
+        LanSettings::parse(draft, &ReservedRanges::default())
+    }
+
+    async fn change_lan(&self, by: &SlackUser, wish: LanWish, key: &str) -> Result<ChangeId, Refusal> {
+        self.up()?;
+        self.with(|state| {
+            if let Some(refusal) = state.refuse.take() {
+                return Err(refusal);
+            }
+            let id = |index: usize| format!("01CHANGE{index}").parse().unwrap();
+            if let Some(index) = state.changes.iter().position(|(known, ..)| known == key) {
+                return Ok(id(index));
+            }
+            state.changes.push((key.to_owned(), by.user_id.clone(), wish));
+            Ok(id(state.changes.len() - 1))
+        })
+    }
+}
+
+impl Jobs for FakeFleet {
+    async fn enqueue(&self, key: &str, job: &Job) -> anyhow::Result<bool> {
+        self.up()?;
+        let new = self.with(|state| {
+            if state.job_keys.iter().any(|known| known == key) {
+                return false;
+            }
+            state.job_keys.push(key.to_owned());
+            state.jobs.push_back(TakenJob {
+                id: i64::try_from(state.job_keys.len()).unwrap(),
+                job: job.clone(),
+                age: Duration::ZERO,
+                attempt: 1,
+            });
+            true
+        });
+        self.nudge.notify_one();
+        Ok(new)
+    }
+
+    async fn take(&self, _lease: Duration) -> anyhow::Result<Option<TakenJob>> {
+        Ok(self.with(|state| state.jobs.pop_front()))
+    }
+
+    async fn finish(&self, job: &TakenJob) -> anyhow::Result<()> {
+        self.with(|state| state.done.push(job.id));
+        Ok(())
+    }
+
+    async fn retry(&self, job: &TakenJob, after: Duration) -> anyhow::Result<()> {
+        self.with(|state| state.retried.push((job.id, after)));
+        Ok(())
+    }
+
+    async fn wait(&self) {
+        self.nudge.notified().await;
+    }
+}
+
+impl Outbox for FakeFleet {
+    async fn take(&self, _lease: Duration) -> anyhow::Result<Option<DueMessage>> {
+        Ok(self.with(|state| state.messages.pop_front()))
+    }
+
+    async fn shown(&self, message: &DueMessage, posted: &Posted, _pause: Duration) -> anyhow::Result<()> {
+        self.with(|state| state.shown.push((message.revision, posted.clone())));
+        Ok(())
+    }
+
+    async fn retry(&self, message: &DueMessage, after: Duration) -> anyhow::Result<()> {
+        self.with(|state| {
+            state.message_retries.push(after);
+            let attempt = message.attempt + 1;
+            state.messages.push_back(DueMessage { attempt, ..message.clone() });
+        });
+        Ok(())
+    }
+
+    async fn give_up(&self, message: &DueMessage) -> anyhow::Result<()> {
+        self.with(|state| state.given_up.push(message.revision));
+        Ok(())
+    }
+
+    async fn wait(&self) {
+        self.nudge.notified().await;
+    }
+}
+
+impl Directory for FakeFleet {
+    async fn role_of(&self, user: &SlackUser) -> anyhow::Result<Option<Role>> {
+        self.up()?;
+        Ok(self.with(|state| state.roles.role_of(user)))
+    }
+}

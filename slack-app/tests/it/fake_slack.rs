@@ -1,0 +1,152 @@
+//! Slack's Web API as far as the app calls it: it remembers the calls and answers as it is told.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+
+pub struct FakeSlack {
+    pub url: String,
+    inner: Arc<Inner>,
+    /// Dropped with the server in it.
+    _server: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Inner {
+    calls: Mutex<Vec<Call>>,
+    /// Answers for the next calls of a method; then it goes on as usual.
+    answers: Mutex<HashMap<String, VecDeque<Answer>>>,
+    locales: Mutex<HashMap<String, String>>,
+    called: Notify,
+}
+
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub method: String,
+    pub body: Value,
+}
+
+#[derive(Clone)]
+pub enum Answer {
+    Json(Value),
+    RateLimited(u64),
+    Status(StatusCode),
+    /// None in time.
+    Silence,
+}
+
+impl FakeSlack {
+    pub async fn start() -> Self {
+        let inner = Arc::new(Inner::default());
+        let router = Router::new()
+            .route("/api/{method}", any(answer))
+            .route("/response/{id}", any(respond))
+            .with_state(Arc::clone(&inner));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, inner, _server: server }
+    }
+
+    pub fn next(&self, method: &str, answer: Answer) {
+        let mut answers = self.inner.answers.lock();
+        answers.entry(method.to_owned()).or_default().push_back(answer);
+    }
+
+    pub fn refuse_next(&self, method: &str, error: &str) {
+        self.next(method, Answer::Json(json!({"ok": false, "error": error})));
+    }
+
+    pub fn set_locale(&self, user: &str, locale: &str) {
+        self.inner.locales.lock().insert(user.to_owned(), locale.to_owned());
+    }
+
+    pub fn calls(&self, method: &str) -> Vec<Value> {
+        let calls = self.inner.calls.lock();
+        let calls = calls.iter().filter(|call| call.method == method);
+        calls.map(|call| call.body.clone()).collect()
+    }
+
+    pub fn methods(&self) -> Vec<String> {
+        self.inner.calls.lock().iter().map(|call| call.method.clone()).collect()
+    }
+
+    /// Waits until a method was called so often, and gives the last call.
+    pub async fn called(&self, method: &str, times: usize) -> Value {
+        let waited = async {
+            loop {
+                let next = self.inner.called.notified();
+                let calls = self.calls(method);
+                if calls.len() >= times {
+                    return calls[times - 1].clone();
+                }
+                next.await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waited).await;
+        waited.unwrap_or_else(|_| panic!("{method} was not called {times} times: {:?}", self.methods()))
+    }
+}
+
+async fn answer(
+    State(inner): State<Arc<Inner>>,
+    Path(method): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    body: Bytes,
+) -> Response {
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| json!(query));
+    let answer = inner.answers.lock().get_mut(&method).and_then(VecDeque::pop_front);
+    let usual = usual(&inner, &method, &body);
+    inner.calls.lock().push(Call { method, body });
+    inner.called.notify_waiters();
+    match answer.unwrap_or(Answer::Json(usual)) {
+        Answer::Json(value) => axum::Json(value).into_response(),
+        Answer::RateLimited(seconds) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            [(header::RETRY_AFTER, seconds.to_string())],
+            axum::Json(json!({"ok": false, "error": "ratelimited"})),
+        )
+            .into_response(),
+        Answer::Status(status) => status.into_response(),
+        Answer::Silence => std::future::pending().await,
+    }
+}
+
+fn usual(inner: &Inner, method: &str, body: &Value) -> Value {
+    match method {
+        "views.open" => json!({"ok": true, "view": {"id": "V1", "hash": "h1"}}),
+        "chat.postMessage" => json!({"ok": true, "channel": body["channel"], "ts": "1700000000.000100"}),
+        "chat.update" => json!({"ok": true, "channel": body["channel"], "ts": body["ts"]}),
+        "users.info" => {
+            let locales = inner.locales.lock();
+            let user = body["user"].as_str().unwrap_or_default();
+            let locale = locales.get(user).map_or("ja-JP", String::as_str);
+            json!({"ok": true, "user": {"id": user, "locale": locale}})
+        }
+        "conversations.history" => json!({"ok": true, "messages": []}),
+        _ => json!({"ok": true}),
+    }
+}
+
+/// Slack answers a response with `ok`, which is no JSON.
+async fn respond(State(inner): State<Arc<Inner>>, body: Bytes) -> &'static str {
+    let body = serde_json::from_slice(&body).unwrap();
+    inner.calls.lock().push(Call { method: "response".to_owned(), body });
+    inner.called.notify_waiters();
+    "ok"
+}

@@ -1,0 +1,12 @@
+//! The app as Slack meets it: signed requests in, Web API calls out. The fleet behind it is a fake.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod commands;
+mod door;
+mod fake_fleet;
+mod fake_slack;
+mod messages;
+mod submissions;
+mod support;
+mod views;
