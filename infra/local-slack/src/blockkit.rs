@@ -1,0 +1,297 @@
+//! Block Kit as Slack checks it: what the real one would refuse is refused here too, before anybody
+//! meets it in production. One rule is stricter than Slack: no input may ask for a password, since
+//! Slack has no masked field and keeps what is typed.
+
+mod block;
+mod element;
+mod object;
+
+use serde_json::{Map, Value};
+
+use crate::elements;
+use crate::state::Refusal;
+
+const VIEW_BYTES: usize = 250_000;
+const VIEW_BLOCKS: usize = 100;
+const MESSAGE_BLOCKS: usize = 50;
+
+/// Where blocks are shown: some are for messages only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surface {
+    Message,
+    Modal,
+    Home,
+}
+
+/// What is wrong, one sentence a fault, with the place in Slack's notation.
+pub(crate) struct Check<'a> {
+    pub faults: Vec<String>,
+    pub surface: Surface,
+    /// Whether a file was uploaded and may be shown.
+    pub has_file: &'a dyn Fn(&str) -> bool,
+}
+
+/// Checks a view that must be of the kind (`modal` or `home`), and fills in ids left out.
+pub fn view(
+    given: &Value,
+    kind: &str,
+    has_file: &dyn Fn(&str) -> bool,
+) -> Result<Map<String, Value>, Refusal> {
+    let surface = if kind == "home" { Surface::Home } else { Surface::Modal };
+    let mut check = Check { faults: Vec::new(), surface, has_file };
+    check.view(given, kind);
+    if given.to_string().len() > VIEW_BYTES {
+        return Err(Refusal::new("view_too_large"));
+    }
+    let Some(view) = given.as_object().filter(|_| check.faults.is_empty()) else {
+        return Err(Refusal::with("invalid_arguments", check.faults));
+    };
+    let mut view = view.clone();
+    if let Some(blocks) = view.get_mut("blocks").and_then(Value::as_array_mut) {
+        elements::fill_ids(blocks);
+    }
+    Ok(view)
+}
+
+/// Checks the blocks of a message, and fills in ids left out.
+pub fn message(blocks: &Value, has_file: &dyn Fn(&str) -> bool) -> Result<Value, Refusal> {
+    let mut check = Check { faults: Vec::new(), surface: Surface::Message, has_file };
+    check.blocks(blocks, "/blocks", MESSAGE_BLOCKS);
+    if !check.faults.is_empty() {
+        return Err(Refusal::with("invalid_blocks", check.faults));
+    }
+    let mut blocks = blocks.clone();
+    if let Some(blocks) = blocks.as_array_mut() {
+        elements::fill_ids(blocks);
+    }
+    Ok(blocks)
+}
+
+/// What is wrong with the options an app suggests.
+pub fn suggested_options(answer: &Value) -> Vec<String> {
+    let mut check = Check { faults: Vec::new(), surface: Surface::Modal, has_file: &|_| false };
+    let Some(answer) = check.object(answer, "", &["options", "option_groups"], &[]) else {
+        return check.faults;
+    };
+    match (answer.get("options"), answer.get("option_groups")) {
+        (Some(options), None) => check.options(options, "/options", 0, 100),
+        (None, Some(groups)) => check.option_groups(groups, "/option_groups"),
+        _ => check.fault("", "must define either `options` or `option_groups`"),
+    }
+    check.faults
+}
+
+impl Check<'_> {
+    pub fn fault(&mut self, path: &str, text: &str) {
+        self.faults.push(format!("[ERROR] {text} [json-pointer:{path}]"));
+    }
+
+    /// An object with these fields and no others.
+    pub fn object<'v>(
+        &mut self,
+        value: &'v Value,
+        path: &str,
+        required: &[&str],
+        optional: &[&str],
+    ) -> Option<&'v Map<String, Value>> {
+        // With nothing else allowed, `required` is a list to choose from.
+        let all_needed = !(optional.is_empty() && path.is_empty());
+        let Some(object) = value.as_object() else {
+            self.fault(path, "must be an object");
+            return None;
+        };
+        for key in object.keys() {
+            if !required.contains(&key.as_str()) && !optional.contains(&key.as_str()) {
+                self.fault(path, &format!("invalid additional property: {key}"));
+            }
+        }
+        for key in required.iter().filter(|_| all_needed) {
+            if object.get(*key).is_none_or(Value::is_null) {
+                self.fault(path, &format!("missing required field: {key}"));
+            }
+        }
+        Some(object)
+    }
+
+    /// A string field of at most so many characters, when it is there.
+    pub fn string(&mut self, object: &Map<String, Value>, key: &str, path: &str, most: usize) {
+        match object.get(key) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) if text.chars().count() <= most => {}
+            Some(Value::String(_)) => {
+                self.fault(&format!("{path}/{key}"), &format!("must be less than {} characters", most + 1));
+            }
+            Some(_) => self.fault(&format!("{path}/{key}"), "must be a string"),
+        }
+    }
+
+    pub fn flags(&mut self, object: &Map<String, Value>, keys: &[&str], path: &str) {
+        for key in keys {
+            if object.get(*key).is_some_and(|flag| !flag.is_boolean() && !flag.is_null()) {
+                self.fault(&format!("{path}/{key}"), "must be a boolean");
+            }
+        }
+    }
+
+    fn view(&mut self, given: &Value, kind: &str) {
+        let (required, optional): (&[&str], &[&str]) = match self.surface {
+            Surface::Home => (&["type", "blocks"], &["private_metadata", "callback_id", "external_id"]),
+            _ => (
+                &["type", "title", "blocks"],
+                &[
+                    "close",
+                    "submit",
+                    "private_metadata",
+                    "callback_id",
+                    "clear_on_close",
+                    "notify_on_close",
+                    "external_id",
+                    "submit_disabled",
+                ],
+            ),
+        };
+        let Some(view) = self.object(given, "/view", required, optional) else { return };
+        if view.get("type").and_then(Value::as_str) != Some(kind) {
+            self.fault("/view/type", &format!("must be {kind}"));
+        }
+        for key in ["title", "submit", "close"] {
+            if let Some(text) = view.get(key).filter(|text| !text.is_null()) {
+                self.plain_text(text, &format!("/view/{key}"), 24);
+            }
+        }
+        self.string(view, "private_metadata", "/view", 3000);
+        self.string(view, "callback_id", "/view", 255);
+        self.string(view, "external_id", "/view", 255);
+        self.flags(view, &["clear_on_close", "notify_on_close", "submit_disabled"], "/view");
+        let Some(blocks) = view.get("blocks") else { return };
+        self.blocks(blocks, "/view/blocks", VIEW_BLOCKS);
+        let asks = blocks.as_array().into_iter().flatten().any(|block| block["type"] == "input");
+        if asks && self.surface == Surface::Modal && view.get("submit").is_none_or(Value::is_null) {
+            self.fault("/view", "missing required field: submit (a view with input blocks needs one)");
+        }
+        let focused = elements::spots(blocks.as_array().map_or(&[], Vec::as_slice))
+            .iter()
+            .filter(|spot| spot.element["focus_on_load"] == true)
+            .count();
+        if focused > 1 {
+            self.fault("/view/blocks", "only one element may have focus_on_load");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        json!({"type": "plain_text", "text": text})
+    }
+
+    fn input(id: &str, label: &str) -> Value {
+        json!({"type": "input", "block_id": id, "label": text(label), "element": {"type": "plain_text_input", "action_id": "a"}})
+    }
+
+    fn modal(blocks: Value) -> Value {
+        json!({"type": "modal", "title": text("T"), "submit": text("OK"), "blocks": blocks})
+    }
+
+    fn faults(given: &Value) -> String {
+        match view(given, "modal", &|file| file == "F1") {
+            Ok(_) => String::new(),
+            Err(refusal) => refusal.messages.join("\n"),
+        }
+    }
+
+    #[test]
+    fn a_modal_as_slack_wants_it_passes() {
+        let image = json!({"type": "image", "slack_file": {"id": "F1"}, "alt_text": "map"});
+        assert_eq!(faults(&modal(json!([input("b", "Address"), image, {"type": "divider"}]))), "");
+    }
+
+    #[test]
+    fn what_slack_refuses_is_refused_with_its_place() {
+        let mut long_title = modal(json!([]));
+        long_title["title"] = text(&"あ".repeat(25));
+        let mut no_submit = modal(json!([input("b", "L")]));
+        no_submit["submit"] = Value::Null;
+        let mut odd = modal(json!([]));
+        odd["colour"] = json!("red");
+        let cases = [
+            (long_title, "must be less than 25 characters [json-pointer:/view/title/text]"),
+            (no_submit, "missing required field: submit"),
+            (odd, "invalid additional property: colour [json-pointer:/view]"),
+            (
+                modal(json!([{"type": "carousel9"}])),
+                "unsupported type: carousel9 [json-pointer:/view/blocks/0/type]",
+            ),
+            (modal(json!([input("b", "L"), input("b", "M")])), "block_id `b` already exists"),
+            (modal(json!([{"type": "section"}])), "must define either `text` or `fields`"),
+            (
+                modal(json!([{"type": "section", "text": text(&"x".repeat(3001))}])),
+                "must be less than 3001 characters",
+            ),
+            (modal(json!([{"type": "section", "text": text("")}])), "must be more than 0 characters"),
+            (
+                modal(json!([{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}])),
+                "must be plain_text",
+            ),
+            (
+                modal(json!([{"type": "image", "slack_file": {"id": "F2"}, "alt_text": "x"}])),
+                "invalid slack file",
+            ),
+            (modal(Value::Array(vec![json!({"type": "divider"}); 101])), "no more than 100 items allowed"),
+        ];
+        for (view, expected) in cases {
+            let found = faults(&view);
+            assert!(found.contains(expected), "{expected} not in: {found}");
+        }
+    }
+
+    #[test]
+    fn elements_are_checked_to_their_last_option() {
+        let option = |value: &str| json!({"text": text("O"), "value": value});
+        let with =
+            |element: Value| modal(json!([{"type": "actions", "block_id": "b", "elements": [element]}]));
+        let button = json!({"type": "button", "action_id": "a", "text": text(&"x".repeat(76))});
+        let style = json!({"type": "button", "action_id": "a", "text": text("x"), "style": "red"});
+        let select = json!({"type": "static_select", "action_id": "a", "options": [option("x"), option("y")],
+            "initial_option": option("z")});
+        let none = json!({"type": "static_select", "action_id": "a", "options": []});
+        let twin = modal(json!([{"type": "actions", "block_id": "b", "elements": [
+            {"type": "button", "action_id": "a", "text": text("x")}, {"type": "button", "action_id": "a", "text": text("y")}]}]));
+        let cases = [
+            (with(button), "must be less than 76 characters"),
+            (with(style), "must be primary or danger"),
+            (with(select), "initial_option must be one of the options"),
+            (with(none), "no fewer than 1 items allowed"),
+            (
+                with(json!({"type": "plain_text_input", "action_id": "a"})),
+                "may not stand in a block of type actions",
+            ),
+            (twin, "action_id `a` already exists in this block"),
+        ];
+        for (view, expected) in cases {
+            let found = faults(&view);
+            assert!(found.contains(expected), "{expected} not in: {found}");
+        }
+    }
+
+    #[test]
+    fn no_input_may_ask_for_a_password() {
+        for label in ["共有フォルダのパスワード", "Share Password", "暗証番号"] {
+            assert!(faults(&modal(json!([input("b", label)]))).contains("asks for a password"), "{label}");
+        }
+        let told = json!({"type": "section", "text": text("ユーザー名とパスワードを確認してください。")});
+        assert_eq!(faults(&modal(json!([told]))), "");
+    }
+
+    #[test]
+    fn suggested_options_are_checked_too() {
+        assert!(suggested_options(&json!({"options": [{"text": text("A"), "value": "a"}]})).is_empty());
+        assert!(suggested_options(&json!({"options": []})).is_empty());
+        assert!(!suggested_options(&json!({"options": [{"text": "A", "value": "a"}]})).is_empty());
+        assert!(!suggested_options(&json!({})).is_empty());
+    }
+}
