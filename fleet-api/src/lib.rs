@@ -1,1 +1,105 @@
-//! x
+//! The fleet API: the control plane that engineers query, Slack acts through and boxes send to.
+//!
+//! A wish for other LAN settings comes in by HTTP ([`routes`]) or from Slack. Both go through
+//! the same door, the verbs of [`fleet`], which judge it and write it down: a change, its first step
+//! and an audit entry in one transaction ([`store`] has all the SQL). Then the answer is given. The
+//! dispatcher carries the change into the box's shadow, the collector reads back what the box says,
+//! and the box's verdict closes the change. Prescriptions flow through into S3 and are written into
+//! the ledger; a box proves who it is by its certificate, which AWS vouches for. AWS stands behind
+//! the small traits of [`aws`].
+//!
+//! Replicas share nothing but Postgres and AWS: any of them may be killed at any time.
+
+pub mod auth;
+pub mod aws;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod fleet;
+pub mod lifecycle;
+pub mod router;
+pub mod routes;
+pub mod slack;
+pub mod store;
+pub mod telemetry;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::Router;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    aws::{bucket::S3Bucket, clients, sts::StsEndpoint},
+    clock::SystemClock,
+    config::Config,
+    fleet::{Fleet, Parts, Rules, collect, dispatch, events, sealing::PathKeys},
+    lifecycle::Tasks,
+};
+
+/// All migrations, compiled in.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// How often the dispatcher and the housekeeping look without being nudged.
+const EVERY_MINUTE: Duration = Duration::from_secs(60);
+
+/// Serves until a signal comes.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let fleet = connect(&config).await?;
+    let stop = CancellationToken::new();
+    let mut tasks = Tasks::new();
+    tasks.spawn(dispatch::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
+    tasks.spawn(collect::run(fleet.clone(), config.reconcile, stop.clone()));
+    tasks.spawn(events::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
+    // What stands below /slack; its loops join the tasks.
+    let slack = match &config.slack {
+        Some(slack) => slack::start(slack, fleet.clone(), &mut tasks, &stop)?,
+        None => Router::new(),
+    };
+    let app = router::router(fleet, slack).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = tokio::net::TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "the fleet API listens");
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        let server = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned());
+        Ok(server.await?)
+    });
+    lifecycle::run_until(lifecycle::stop_signal(), tasks, stop).await
+}
+
+/// The fleet on its real foundations.
+pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
+    let aws = clients::load().await;
+    let parts = Parts {
+        db: database(&config.database_url)?,
+        clock: Arc::new(SystemClock),
+        shadows: Arc::new(clients::shadows(&aws)),
+        things: Arc::new(clients::things(&aws)),
+        sts: Arc::new(StsEndpoint::new(&config.login.sts_url)?),
+        bucket: Arc::new(S3Bucket { client: clients::s3(&aws), name: config.bucket.clone() }),
+        rules: Rules {
+            login: config.login.clone(),
+            box_policy: config.box_policy.clone(),
+            events: config.events.clone(),
+            reserved: config.reserved.clone(),
+            path_keys: PathKeys::derive(&config.path_key),
+        },
+        nudge: tokio::sync::Notify::new(),
+    };
+    Ok(Fleet::new(parts))
+}
+
+/// Connects when it is first needed: an API whose database is away says so at /readyz.
+pub fn database(url: &str) -> anyhow::Result<PgPool> {
+    let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5));
+    pool.connect_lazy(url).context("DATABASE_URL cannot be used")
+}
+
+/// Brings the database up to this version of the program.
+pub async fn migrate(url: &str) -> anyhow::Result<()> {
+    let pool = PgPoolOptions::new().max_connections(1).connect(url).await;
+    let pool = pool.context("cannot connect to the database")?;
+    MIGRATOR.run(&pool).await.context("the migrations failed")
+}

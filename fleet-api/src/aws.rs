@@ -1,0 +1,7 @@
+//! AWS behind small traits, one a need, so that the verbs say what they want and tests can stand in.
+
+pub mod bucket;
+pub mod clients;
+pub mod shadows;
+pub mod sts;
+pub mod things;

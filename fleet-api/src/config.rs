@@ -1,0 +1,227 @@
+//! All configuration, read from the environment in one go; every fault is told at once.
+
+use std::{fmt, net::SocketAddr};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use device_model::lan::ReservedRanges;
+
+/// What `serve` needs.
+#[derive(Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub database_url: String,
+    pub login: LoginConfig,
+    /// The IoT policy that a box's certificate gets.
+    pub box_policy: String,
+    pub bucket: String,
+    /// Seals paths and keys their hash.
+    pub path_key: [u8; 32],
+    pub events: EventsConfig,
+    pub reserved: ReservedRanges,
+    pub reconcile: std::time::Duration,
+    /// None: no Slack workspace is connected.
+    pub slack: Option<SlackConfig>,
+}
+
+/// Against what a box's login is checked.
+#[derive(Debug, Clone)]
+pub struct LoginConfig {
+    pub server_id: String,
+    /// e.g. `https://sts.ap-northeast-1.amazonaws.com`; its authority is the signed host.
+    pub sts_url: url::Url,
+    pub region: String,
+    pub account: String,
+    pub role: String,
+}
+
+#[derive(Clone)]
+pub struct EventsConfig {
+    pub secret: String,
+    pub destination_arn: String,
+}
+
+#[derive(Clone)]
+pub struct SlackConfig {
+    pub signing_secret: String,
+    pub bot_token: String,
+    pub api_url: String,
+    pub team_id: String,
+    pub app_id: String,
+    pub channel_id: String,
+    /// User id and role, as in `U1=operator,U2=viewer`.
+    pub roles: Vec<(String, String)>,
+}
+
+/// Everything that is wrong with the configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigFaults(pub Vec<String>);
+
+impl fmt::Display for ConfigFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used: {}", self.0.join("; "))
+    }
+}
+
+impl Config {
+    pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
+        let mut env = Reader { var: &var, faults: Vec::new() };
+        let listen = env.parsed("FLEET_API_LISTEN", "an address such as 127.0.0.1:8080");
+        let database_url = env.want("DATABASE_URL");
+        let login = (
+            env.want("RECEHUB_SERVER_ID"),
+            env.parsed::<url::Url>("RECEHUB_STS_URL", "a URL"),
+            env.want("RECEHUB_STS_REGION"),
+            env.want("RECEHUB_AWS_ACCOUNT"),
+            env.want("RECEHUB_BOX_ROLE"),
+        );
+        let box_policy = env.want("RECEHUB_BOX_POLICY");
+        let bucket = env.want("PRESCRIPTION_BUCKET");
+        let path_key = env.key("RECEHUB_PATH_KEY");
+        let events = (env.want("RECEHUB_EVENTS_SECRET"), env.want("RECEHUB_EVENTS_DESTINATION_ARN"));
+        let reserved = env.optional("RECEHUB_RESERVED_RANGES", "networks such as 100.64.0.0/10");
+        let reconcile = env.optional("RECEHUB_RECONCILE_SECONDS", "a number of seconds");
+        let slack = env.slack();
+        let faults = env.faults;
+        if !faults.is_empty() {
+            return Err(ConfigFaults(faults));
+        }
+        let config = || {
+            let (server_id, sts_url, region, account, role) = login;
+            Some(Self {
+                listen: listen?,
+                database_url: database_url?,
+                login: LoginConfig {
+                    server_id: server_id?,
+                    sts_url: sts_url?,
+                    region: region?,
+                    account: account?,
+                    role: role?,
+                },
+                box_policy: box_policy?,
+                bucket: bucket?,
+                path_key: path_key?,
+                events: EventsConfig { secret: events.0?, destination_arn: events.1? },
+                reserved: reserved.unwrap_or_default(),
+                reconcile: std::time::Duration::from_secs(reconcile.unwrap_or(60).max(1)),
+                slack,
+            })
+        };
+        config().ok_or_else(|| ConfigFaults(vec!["something is missing".to_owned()]))
+    }
+}
+
+struct Reader<'a, F> {
+    var: &'a F,
+    faults: Vec<String>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
+    fn given(&self, name: &str) -> Option<String> {
+        (self.var)(name).filter(|text| !text.is_empty())
+    }
+
+    fn want(&mut self, name: &str) -> Option<String> {
+        let text = self.given(name);
+        if text.is_none() {
+            self.faults.push(format!("{name} is not set"));
+        }
+        text
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, name: &str, what: &str) -> Option<T> {
+        let text = self.want(name)?;
+        self.parse(name, &text, what)
+    }
+
+    fn optional<T: std::str::FromStr>(&mut self, name: &str, what: &str) -> Option<T> {
+        let text = self.given(name)?;
+        self.parse(name, &text, what)
+    }
+
+    fn parse<T: std::str::FromStr>(&mut self, name: &str, text: &str, what: &str) -> Option<T> {
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.faults.push(format!("{name} is not {what}"));
+        }
+        value
+    }
+
+    fn key(&mut self, name: &str) -> Option<[u8; 32]> {
+        let text = self.want(name)?;
+        let key = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        if key.is_none() {
+            self.faults.push(format!("{name} is not 32 bytes in base64"));
+        }
+        key
+    }
+
+    /// All of Slack's settings or none of them.
+    fn slack(&mut self) -> Option<SlackConfig> {
+        let signing_secret = self.given("SLACK_SIGNING_SECRET")?;
+        let bot_token = self.want("SLACK_BOT_TOKEN");
+        let team_id = self.want("SLACK_TEAM_ID");
+        let app_id = self.want("SLACK_APP_ID");
+        let channel_id = self.want("SLACK_CHANNEL_ID");
+        let roles = self.given("SLACK_ROLES").unwrap_or_default();
+        let mut named = Vec::new();
+        for pair in roles.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some((user, role)) => named.push((user.trim().to_owned(), role.trim().to_owned())),
+                None => self.faults.push("SLACK_ROLES is not like U1=operator,U2=viewer".to_owned()),
+            }
+        }
+        Some(SlackConfig {
+            signing_secret,
+            bot_token: bot_token?,
+            api_url: self.given("SLACK_API_URL").unwrap_or_else(|| "https://slack.com/api".to_owned()),
+            team_id: team_id?,
+            app_id: app_id?,
+            channel_id: channel_id?,
+            roles: named,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        let key = STANDARD.encode([7; 32]);
+        let text = match name {
+            "FLEET_API_LISTEN" => "127.0.0.1:0",
+            "RECEHUB_STS_URL" => "http://127.0.0.1:4566",
+            "RECEHUB_PATH_KEY" => &key,
+            "RECEHUB_RESERVED_RANGES" | "RECEHUB_RECONCILE_SECONDS" => return None,
+            name if name.starts_with("SLACK_") => return None,
+            _ => "x",
+        };
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn slack_may_be_left_out() {
+        let config = Config::read(environment).unwrap();
+
+        assert!(config.slack.is_none());
+        assert_eq!(config.reconcile.as_secs(), 60);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let broken = |name: &str| match name {
+            "FLEET_API_LISTEN" => Some("here".to_owned()),
+            "RECEHUB_PATH_KEY" => Some("c2hvcnQ=".to_owned()),
+            "PRESCRIPTION_BUCKET" => None,
+            "SLACK_SIGNING_SECRET" => Some("s".to_owned()),
+            name => environment(name),
+        };
+
+        let faults = Config::read(broken).err().unwrap().0;
+
+        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert!(faults.contains(&"PRESCRIPTION_BUCKET is not set".to_owned()));
+        assert!(faults.contains(&"RECEHUB_PATH_KEY is not 32 bytes in base64".to_owned()));
+        assert!(faults.contains(&"SLACK_BOT_TOKEN is not set".to_owned()));
+    }
+}

@@ -1,0 +1,104 @@
+//! The verbs: the one door for HTTP and for Slack. Each judges, then writes down what is to be and
+//! who asked for it in one transaction; what must reach a box is carried afterwards.
+//!
+//! A wish becomes a row ([`changes`]), [`dispatch`] carries it into the box's shadow, [`collect`]
+//! reads back what the box says, and its verdict closes the row. [`enrolment`] and [`login`] say who
+//! a box is; [`uploads`] takes its prescriptions into the bucket and the ledger.
+
+pub mod actor;
+pub mod audit;
+pub mod change;
+pub mod changes;
+pub mod collect;
+pub mod device;
+pub mod devices;
+pub mod dispatch;
+pub mod enrolment;
+pub mod events;
+pub mod login;
+pub mod sealing;
+pub mod secret;
+pub mod tokens;
+pub mod uploads;
+
+use std::sync::Arc;
+
+use device_model::lan::ReservedRanges;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+
+use crate::{
+    aws::{bucket::Bucket, shadows::Shadows, sts::Sts, things::Things},
+    clock::Clock,
+    config::{EventsConfig, LoginConfig},
+};
+
+/// The fleet. Cheap to clone; replicas share nothing but Postgres and AWS.
+#[derive(Clone)]
+pub struct Fleet {
+    parts: Arc<Parts>,
+}
+
+/// What the verbs stand on.
+pub struct Parts {
+    pub db: PgPool,
+    pub clock: Arc<dyn Clock>,
+    pub shadows: Arc<dyn Shadows>,
+    pub things: Arc<dyn Things>,
+    pub sts: Arc<dyn Sts>,
+    pub bucket: Arc<dyn Bucket>,
+    pub rules: Rules,
+    /// Wakes the dispatcher.
+    pub nudge: Notify,
+}
+
+/// What configuration decides.
+#[derive(Clone)]
+pub struct Rules {
+    pub login: LoginConfig,
+    pub box_policy: String,
+    pub events: EventsConfig,
+    pub reserved: ReservedRanges,
+    pub path_keys: sealing::PathKeys,
+}
+
+impl Fleet {
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    pub fn db(&self) -> &PgPool {
+        &self.parts.db
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    /// Networks that no box may have on its pharmacy's side.
+    pub fn reserved(&self) -> &ReservedRanges {
+        &self.parts.rules.reserved
+    }
+
+    /// Resolves when a change may be waiting to be carried.
+    pub async fn nudged(&self) {
+        self.parts.nudge.notified().await;
+    }
+}
+
+/// Whether what the verbs lean on answers.
+impl Fleet {
+    pub async fn postgres_ready(&self) -> anyhow::Result<()> {
+        sqlx::Connection::ping(&mut *self.db().acquire().await?).await?;
+        Ok(())
+    }
+
+    pub async fn bucket_ready(&self) -> anyhow::Result<()> {
+        self.parts.bucket.ready().await
+    }
+
+    pub async fn shadows_ready(&self) -> anyhow::Result<()> {
+        // No box is called so; that there is no such shadow is an answer.
+        self.parts.shadows.read(&"readyz".parse()?).await.map(drop)
+    }
+}

@@ -1,0 +1,138 @@
+//! A change as the rest of the program and its callers see it.
+
+use chrono::{DateTime, Utc};
+use device_model::{
+    change::{ChangeId, ChangeState},
+    lan::{LanDraft, LanSettings},
+    outcome::Clock,
+    shadow::ProbePolicy,
+    share::{ShareDraft, ShareSettings},
+    thing_name::ThingName,
+    window::{Window, WindowDraft},
+};
+use serde::{Deserialize, Serialize};
+
+/// What somebody wants, as typed. `Default` is an empty wish, which is refused field by field.
+#[derive(Clone, Default)]
+pub struct Wish {
+    pub lan: LanDraft,
+    /// None: the share stays as it is.
+    pub share: Option<ShareDraft>,
+    pub probe: ProbePolicy,
+    pub window: Option<WindowDraft>,
+    pub reason: String,
+    pub ticket: Option<String>,
+    /// Takes the place of an open change instead of being refused because of it.
+    pub supersede: bool,
+    /// Fields that nobody here knows; refused, for a typing error must not be ignored in silence.
+    pub unknown: Vec<String>,
+}
+
+/// What must hold for the wish to be taken.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// The ETag that the caller's wish was made from.
+    pub if_match: Option<String>,
+    /// Names the request: the same key with the same wish is the same change.
+    pub idempotency_key: Option<String>,
+}
+
+/// Settings as a change holds them, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    pub lan: LanSettings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareSettings>,
+    #[serde(default)]
+    pub probe: ProbePolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// A change from its wish to its end.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub change_id: ChangeId,
+    pub thing: ThingName,
+    /// The code of the pharmacy where the box stood when the change was asked for.
+    pub pharmacy: Option<String>,
+    pub state: ChangeState,
+    pub withdrawing: Option<Withdrawing>,
+    pub requested_by: String,
+    pub approved_by: Option<String>,
+    pub reason: String,
+    pub ticket: Option<String>,
+    pub before: Option<Settings>,
+    pub after: Settings,
+    pub replaces: Option<ChangeId>,
+    pub requested_at: DateTime<Utc>,
+    /// The version of the shadow that carries it.
+    pub shadow_version: Option<i64>,
+    /// The order in which changes were asked for.
+    pub seq: i64,
+    /// In the order in which they came; empty in a list.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub state: ChangeState,
+    /// The cloud's clock.
+    pub at: DateTime<Utc>,
+    /// The box's clock, for the box's steps.
+    pub device_at: Option<DateTime<Utc>>,
+    pub clock: Option<Clock>,
+    pub code: Option<String>,
+    pub detail: Option<String>,
+}
+
+/// Why a change that was sent is being taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawing {
+    Cancel,
+    Expire,
+    Supersede,
+}
+
+impl Settings {
+    /// The same without the sealed password, for whoever only looks.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        if let Some(share) = &mut self.share {
+            share.password_sealed = None;
+        }
+        self
+    }
+}
+
+impl Withdrawing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Expire => "expire",
+            Self::Supersede => "supersede",
+        }
+    }
+
+    /// How a change ends that the box passed over, or gave up for the newer one.
+    pub fn ends_as(self) -> ChangeState {
+        match self {
+            Self::Cancel => ChangeState::Cancelled,
+            Self::Expire => ChangeState::Expired,
+            Self::Supersede => ChangeState::Superseded,
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Cancel, Self::Expire, Self::Supersede].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl Step {
+    /// A step of the cloud's own.
+    pub fn of(state: ChangeState, at: DateTime<Utc>) -> Self {
+        Self { state, at, device_at: None, clock: None, code: None, detail: None }
+    }
+}

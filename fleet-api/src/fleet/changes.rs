@@ -1,0 +1,416 @@
+//! A change from a wish to a row, and what people may still do with it then.
+
+use chrono::{DateTime, Utc};
+use device_model::{
+    change::{ChangeId, ChangeState},
+    fault::{FaultCode, Faults},
+    lan::LanSettings,
+    thing_name::ThingName,
+    window::Window,
+};
+use serde_json::{Value, json};
+use sqlx::{Acquire, PgConnection};
+
+use crate::{
+    error::ApiError,
+    fleet::{
+        Fleet,
+        actor::Actor,
+        audit::Entry,
+        change::{Change, Conditions, Settings, Step, Wish, Withdrawing},
+        sealing,
+    },
+    store::{self, audit_entries, certificates, steps, things},
+};
+
+const MAX_REASON: usize = 500;
+const MAX_TICKET: usize = 100;
+const MAX_PASSWORD: usize = 128;
+const MAX_KEY: usize = 255;
+
+impl Fleet {
+    /// Judges a wish and writes it down. The box has it later; the change says when.
+    #[tracing::instrument(name = "fleet.change_lan", skip_all, fields(thing.name = %thing))]
+    pub async fn change_lan(
+        &self,
+        thing: &ThingName,
+        wish: Wish,
+        by: &Actor,
+        when: &Conditions,
+    ) -> Result<Change, ApiError> {
+        let now = self.clock().now();
+        let mut tx = self.db().begin().await?;
+        let db = tx.acquire().await?;
+        if !things::lock(db, thing).await? {
+            return Err(ApiError::UnknownThing(thing.clone()));
+        }
+        let fingerprint = self.fingerprint(thing, &wish);
+        let key = when.idempotency_key.as_deref();
+        if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
+            return Err(ApiError::malformed("Idempotency-Key must have 1 to 255 characters"));
+        }
+        if let Some(key) = key
+            && let Some(row) = store::changes::by_key(db, &by.name, key).await?
+        {
+            if row.request_hash.as_deref() != Some(&fingerprint[..]) {
+                return Err(ApiError::IdempotencyKeyReused);
+            }
+            return with_steps(db, row).await;
+        }
+        let (reason, ticket, supersede) =
+            (wish.reason.trim().to_owned(), wish.ticket.clone(), wish.supersede);
+        let after = self.judge(db, thing, wish, now).await?;
+        if let Some(wanted) = &when.if_match
+            && !etag_matches(wanted, &etag(&self.lan_of(db, thing).await?))
+        {
+            return Err(ApiError::EtagMismatch);
+        }
+        let open = store::changes::open_of(db, thing).await?;
+        let newest = open.last().map(|row| row.change_id.parse::<ChangeId>());
+        if let Some(Ok(open)) = &newest
+            && !supersede
+        {
+            return Err(ApiError::ChangeOpen(open.clone()));
+        }
+        for row in open {
+            self.withdraw(db, &row.into_change()?, Withdrawing::Supersede, by, now).await?;
+        }
+        let before = self.running(db, thing).await?;
+        let id = self.new_id();
+        let change = store::changes::NewChange {
+            id: &id,
+            thing,
+            before: before.as_ref(),
+            after: &after,
+            requested_by: &by.name,
+            reason: &reason,
+            ticket: ticket.as_deref(),
+            replaces: newest.as_ref().and_then(|id| id.as_ref().ok()),
+            idempotency: key.map(|key| (key, &fingerprint[..])),
+            now,
+        };
+        self.write_down(db, &change, by).await?;
+        let change = self.story(db, &id).await?;
+        tx.commit().await?;
+        self.parts.nudge.notify_one();
+        tracing::info!(thing.name = %thing, change.id = %id, "LAN change asked for on `{thing}`");
+        Ok(change)
+    }
+
+    /// Takes a change back: at once if no box can have it yet, else by the box's verdict.
+    #[tracing::instrument(name = "fleet.cancel_change", skip_all, fields(change.id = %id))]
+    pub async fn cancel_change(
+        &self,
+        id: &ChangeId,
+        by: &Actor,
+        reason: Option<&str>,
+    ) -> Result<Change, ApiError> {
+        let now = self.clock().now();
+        let mut tx = self.db().begin().await?;
+        let db = tx.acquire().await?;
+        let thing = self.story(db, id).await?.thing;
+        things::lock(db, &thing).await?;
+        // Read again under the lock: a verdict may have come in between.
+        let change = self.story(db, id).await?;
+        if change.state.is_terminal() {
+            return Err(ApiError::ChangeClosed(id.clone()));
+        }
+        if change.withdrawing.is_none() {
+            self.withdraw(db, &change, Withdrawing::Cancel, by, now).await?;
+            // The box may have what is being taken back: unless something newer waits already, it
+            // has to be given what ran before.
+            let open = store::changes::open_of(db, &thing).await?;
+            if !open.is_empty() && open.iter().all(|row| row.withdrawing.is_some()) {
+                self.restore(db, &change, reason, now).await?;
+            }
+        }
+        let change = self.story(db, id).await?;
+        tx.commit().await?;
+        self.parts.nudge.notify_one();
+        Ok(change)
+    }
+
+    pub async fn change(&self, id: &ChangeId) -> Result<Change, ApiError> {
+        let mut db = self.db().acquire().await?;
+        self.story(&mut db, id).await
+    }
+
+    /// Newest first, without their steps.
+    pub async fn changes(&self, filter: &store::changes::Filter) -> Result<Vec<Change>, ApiError> {
+        let mut db = self.db().acquire().await?;
+        let rows = store::changes::list(&mut db, filter).await?;
+        Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
+    }
+
+    /// The thing's settings as wished and as reported, with their ETag.
+    pub async fn lan(&self, thing: &ThingName) -> Result<(Value, String), ApiError> {
+        let mut db = self.db().acquire().await?;
+        let lan = self.lan_of(&mut db, thing).await?;
+        let etag = etag(&lan);
+        Ok((lan, etag))
+    }
+
+    /// Takes a change one step on, with its audit entry. False: it is closed, or was there before.
+    pub(crate) async fn step(
+        &self,
+        db: &mut PgConnection,
+        change: &Change,
+        step: Step,
+        by: &Actor,
+    ) -> Result<bool, ApiError> {
+        if !store::changes::set_state(db, &change.change_id, step.state, step.at).await? {
+            return Ok(false);
+        }
+        if !steps::add(db, &change.change_id, &step).await? {
+            return Ok(false);
+        }
+        let action = format!("change.{}", step.state);
+        let mut entry = Entry::new(step.at, by, &action).of(&change.thing);
+        entry.change_id = Some(&change.change_id);
+        entry.pharmacy = change.pharmacy.as_deref();
+        entry.reason = step.detail.as_deref().or(step.code.as_deref());
+        entry.after = Some(json!({"state": step.state, "code": step.code,
+            "deviceAt": step.device_at, "clock": step.clock}));
+        audit_entries::add(db, &entry).await?;
+        tracing::info!(thing.name = %change.thing, change.id = %change.change_id, "LAN change is {}", step.state);
+        Ok(true)
+    }
+
+    pub(crate) fn new_id(&self) -> ChangeId {
+        let id = ulid::Ulid::from_datetime(self.clock().now().into());
+        #[expect(clippy::expect_used, reason = "a ULID is 26 letters and digits")]
+        id.to_string().parse().expect("a ULID is a change id")
+    }
+
+    pub(crate) async fn story(&self, db: &mut PgConnection, id: &ChangeId) -> Result<Change, ApiError> {
+        match store::changes::find(db, id).await? {
+            Some(row) => with_steps(db, row).await,
+            None => Err(ApiError::UnknownChange),
+        }
+    }
+
+    async fn write_down(
+        &self,
+        db: &mut PgConnection,
+        change: &store::changes::NewChange<'_>,
+        by: &Actor,
+    ) -> Result<(), ApiError> {
+        store::changes::add(db, change).await?;
+        steps::add(db, change.id, &Step::of(ChangeState::Queued, change.now)).await?;
+        let shown = |settings: &Settings| json!(settings.clone().without_secrets());
+        let mut entry = Entry::new(change.now, by, "change.queued").of(change.thing);
+        entry.change_id = Some(change.id);
+        entry.before = change.before.map(shown);
+        entry.after = Some(shown(change.after));
+        entry.reason = Some(change.reason);
+        entry.ticket = change.ticket;
+        audit_entries::add(db, &entry).await?;
+        Ok(())
+    }
+
+    /// A change that no box can have is over at once; any other waits for the box's word.
+    async fn withdraw(
+        &self,
+        db: &mut PgConnection,
+        change: &Change,
+        why: Withdrawing,
+        by: &Actor,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        if change.state == ChangeState::Queued && change.shadow_version.is_none() {
+            let step = Step::of(why.ends_as(), now);
+            self.step(db, change, step, by).await?;
+            return Ok(());
+        }
+        store::changes::withdraw(db, &change.change_id, why).await?;
+        let action = format!("change.withdrawing.{}", why.as_str());
+        let mut entry = Entry::new(now, by, &action).of(&change.thing);
+        entry.change_id = Some(&change.change_id);
+        entry.pharmacy = change.pharmacy.as_deref();
+        audit_entries::add(db, &entry).await?;
+        Ok(())
+    }
+
+    /// Asks for what ran before `change`, as a change of its own.
+    async fn restore(
+        &self,
+        db: &mut PgConnection,
+        change: &Change,
+        reason: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        // A box that never said what it runs has nothing to go back to: the dispatcher empties its
+        // shadow instead.
+        let Some(running) = self.running(db, &change.thing).await? else {
+            return Ok(());
+        };
+        let reason = reason.map_or_else(
+            || format!("takes back {}", change.change_id),
+            |reason| format!("takes back {}: {}", change.change_id, reason.trim()),
+        );
+        let id = self.new_id();
+        let restoring = store::changes::NewChange {
+            id: &id,
+            thing: &change.thing,
+            before: Some(&running),
+            after: &running,
+            requested_by: "system",
+            reason: &reason,
+            ticket: change.ticket.as_deref(),
+            replaces: Some(&change.change_id),
+            idempotency: None,
+            now,
+        };
+        self.write_down(db, &restoring, &Actor::system()).await
+    }
+
+    /// What runs on the box as far as anybody knows: what it reports, else what it last applied.
+    async fn running(&self, db: &mut PgConnection, thing: &ThingName) -> Result<Option<Settings>, ApiError> {
+        let applied = store::changes::last_applied(db, thing).await?;
+        let applied = applied.map(store::changes::Row::into_change).transpose()?.map(|change| change.after);
+        let reported = things::reported(db, thing).await?;
+        Ok(match (reported, applied) {
+            (Some(reported), applied) => Some(Settings {
+                lan: reported.lan,
+                // The sealed password is ours; a box need not report it.
+                share: applied.and_then(|applied| applied.share).or(reported.share),
+                probe: reported.probe,
+                window: None,
+            }),
+            (None, Some(applied)) => Some(Settings { window: None, ..applied }),
+            (None, None) => None,
+        })
+    }
+
+    /// Every fault of the wish at once, or the settings that a box can apply.
+    async fn judge(
+        &self,
+        db: &mut PgConnection,
+        thing: &ThingName,
+        wish: Wish,
+        now: DateTime<Utc>,
+    ) -> Result<Settings, ApiError> {
+        let mut faults = Faults::default();
+        for field in &wish.unknown {
+            faults.add(field, FaultCode::UnknownField);
+        }
+        let lan = LanSettings::parse(wish.lan, &self.parts.rules.reserved);
+        let lan = lan.map_err(|found| faults.extend(found.under("lan"))).ok();
+        let window = wish.window.map(|draft| Window::parse(draft, now)).transpose();
+        let window = window.map_err(|found| faults.extend(found.under("window"))).ok().flatten();
+        match wish.reason.trim() {
+            "" => faults.add("reason", FaultCode::Required),
+            reason if reason.chars().count() > MAX_REASON => {
+                faults.add("reason", FaultCode::TooLong { max: MAX_REASON });
+            }
+            _ => {}
+        }
+        if wish.ticket.is_some_and(|ticket| ticket.chars().count() > MAX_TICKET) {
+            faults.add("ticket", FaultCode::TooLong { max: MAX_TICKET });
+        }
+        let earlier = self.running(db, thing).await?.and_then(|running| running.share);
+        let share = match wish.share {
+            None => earlier,
+            Some(mut draft) => {
+                let password = draft.password.take();
+                let checked = draft.check();
+                let share = checked.map_err(|found| faults.extend(found.under("share"))).ok();
+                let kept = earlier.and_then(|share| share.password_sealed);
+                let sealed = match password {
+                    Some(password) => seal(db, thing, &password, &mut faults).await?,
+                    None => kept,
+                };
+                share.map(|mut share| {
+                    share.password_sealed = sealed;
+                    share
+                })
+            }
+        };
+        let settings = lan.map(|lan| Settings { lan, share, probe: wish.probe, window });
+        match settings {
+            Some(settings) => Ok(faults.unless_any(settings)?),
+            None => Err(faults.into()),
+        }
+    }
+
+    /// What was asked, for telling a repetition from another request under the same key.
+    fn fingerprint(&self, thing: &ThingName, wish: &Wish) -> [u8; 32] {
+        let share = wish
+            .share
+            .as_ref()
+            .map(|share| json!([share.name, share.user, share.workgroup, share.password, share.unknown]));
+        let request = json!([
+            thing,
+            wish.lan,
+            wish.lan.unknown,
+            share,
+            wish.probe,
+            wish.window,
+            wish.reason,
+            wish.ticket,
+            wish.supersede
+        ]);
+        self.parts.rules.path_keys.fingerprint(request.to_string().as_bytes())
+    }
+
+    async fn lan_of(&self, db: &mut PgConnection, thing: &ThingName) -> Result<Value, ApiError> {
+        let device = things::find(db, thing).await?;
+        let device = device.ok_or_else(|| ApiError::UnknownThing(thing.clone()))?;
+        let wished = store::changes::open_of(db, thing).await?.pop();
+        let wished = match wished {
+            Some(row) => Some(row),
+            None => store::changes::last_applied(db, thing).await?,
+        };
+        let desired = match wished {
+            Some(row) => {
+                let change = row.into_change()?;
+                let mut desired = json!(change.after.without_secrets());
+                desired["schema"] = json!(device_model::shadow::SCHEMA);
+                desired["changeId"] = json!(change.change_id);
+                desired
+            }
+            None => Value::Null,
+        };
+        Ok(json!({"desired": desired, "reported": device.reported, "openChange": device.open_change}))
+    }
+}
+
+async fn with_steps(db: &mut PgConnection, row: store::changes::Row) -> Result<Change, ApiError> {
+    let mut change = row.into_change()?;
+    change.steps = steps::of(db, &change.change_id).await?;
+    Ok(change)
+}
+
+/// Seals a password at once; from here on nobody but the box can read it.
+async fn seal(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    password: &str,
+    faults: &mut Faults,
+) -> Result<Option<String>, ApiError> {
+    let field = "share.password";
+    if password.is_empty() {
+        faults.add(field, FaultCode::Required);
+    } else if password.chars().count() > MAX_PASSWORD {
+        faults.add(field, FaultCode::TooLong { max: MAX_PASSWORD });
+    } else if password.chars().any(char::is_control) {
+        faults.add(field, FaultCode::BadCharacter);
+    } else if let Some(key) = certificates::sealing_key(db, thing).await? {
+        return Ok(Some(sealing::seal_password(&key, thing, password)?));
+    } else {
+        // Without a key of the box's nobody can keep the password, so it may not be given.
+        faults.add(field, FaultCode::NotAllowedHere);
+    }
+    Ok(None)
+}
+
+fn etag(lan: &Value) -> String {
+    use sha2::Digest;
+    let hash = sha2::Sha256::digest(lan.to_string());
+    format!("\"{}\"", hex::encode(&hash[..16]))
+}
+
+fn etag_matches(wanted: &str, etag: &str) -> bool {
+    let mut listed = wanted.split(',').map(str::trim);
+    listed.any(|one| one == "*" || one == etag)
+}

@@ -1,0 +1,174 @@
+//! Reads back what boxes report and moves their changes on. A hint only says where to look: the
+//! shadow itself is read, so a forged or lost hint does no harm.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use device_model::{
+    change::ChangeState,
+    outcome::{Verdict, VerdictKind},
+    shadow::{Reported, Trial},
+    thing_name::ThingName,
+};
+use futures::StreamExt;
+use serde_json::json;
+use sqlx::{Acquire, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::ApiError,
+    fleet::{
+        Fleet,
+        actor::Actor,
+        change::{Change, Step, Withdrawing},
+        dispatch,
+    },
+    store::{self, things},
+};
+
+const AT_ONCE: usize = 8;
+
+/// Reconciles every so often, for what no hint came for.
+pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval(every);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        if let Err(error) = pass(&fleet).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "could not look for changes that wait for an answer"
+            );
+        }
+    }
+}
+
+/// Reads the shadow of every thing with an open change.
+pub async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
+    let mut db = fleet.db().acquire().await?;
+    let awaited = store::changes::awaited_things(&mut db).await?;
+    drop(db);
+    let reads = futures::stream::iter(awaited).map(|thing| async move {
+        if let Err(error) = collect(fleet, &thing).await {
+            tracing::warn!(thing.name = %thing, error = %describe(&error), "could not read what `{thing}` reports");
+        }
+    });
+    reads.buffer_unordered(AT_ONCE).collect::<()>().await;
+    Ok(())
+}
+
+/// Reads one thing's shadow and moves its changes on. The same report read twice changes nothing.
+#[tracing::instrument(name = "fleet.collect", skip_all, fields(thing.name = %thing))]
+pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
+    let shadow = fleet.parts.shadows.read(thing).await;
+    let shadow = shadow.map_err(|error| ApiError::unavailable("the device shadow", error))?;
+    let Some(shadow) = shadow.filter(|shadow| shadow.reported != json!({})) else {
+        return Ok(());
+    };
+    let reported: Reported = match serde_json::from_value(shadow.reported.clone()) {
+        Ok(reported) => reported,
+        Err(error) => {
+            tracing::error!(thing.name = %thing, error = %error, "`{thing}` reports what cannot be read");
+            return Ok(());
+        }
+    };
+    let now = fleet.clock().now();
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    if !things::lock(db, thing).await? {
+        return Ok(());
+    }
+    if !things::set_reported(db, thing, &shadow.reported, shadow.version, now).await? {
+        // Somebody read a newer one while we waited.
+        return Ok(());
+    }
+    settle(fleet, db, thing, &reported, now).await?;
+    tx.commit().await?;
+    // What waited behind a change that is closed now may go.
+    fleet.parts.nudge.notify_one();
+    Ok(())
+}
+
+async fn settle(
+    fleet: &Fleet,
+    db: &mut PgConnection,
+    thing: &ThingName,
+    reported: &Reported,
+    now: DateTime<Utc>,
+) -> Result<(), ApiError> {
+    let by = Actor::thing(thing.as_str(), None);
+    let open = open_changes(db, thing).await?;
+    for change in &open {
+        let verdict = reported.verdicts.iter().find(|verdict| verdict.change_id == change.change_id);
+        if let Some(verdict) = verdict {
+            fleet.step(db, change, closing(change, verdict, now), &by).await?;
+        } else if change.withdrawing.is_some() && passed_over(change, &open, reported) {
+            let ends_as = change.withdrawing.map_or(ChangeState::Superseded, Withdrawing::ends_as);
+            let mut step = Step::of(ends_as, now);
+            step.detail = Some("the box took a newer change without having seen this one".to_owned());
+            fleet.step(db, change, step, &by).await?;
+        }
+    }
+    // What is left is in the order of asking; only the first can be on the box.
+    let Some(first) = open_changes(db, thing).await?.into_iter().next() else {
+        return Ok(());
+    };
+    let first = if first.state == ChangeState::Queued && first.shadow_version.is_some() {
+        dispatch::mark_sent(fleet, db, &first).await?;
+        fleet.story(db, &first.change_id).await?
+    } else {
+        first
+    };
+    if let Some(trial) = reported.trial.as_ref().filter(|trial| trial.change_id == first.change_id)
+        && first.state != ChangeState::Trying
+    {
+        fleet.step(db, &first, trying(trial, now), &by).await?;
+    }
+    Ok(())
+}
+
+async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {
+    let rows = store::changes::open_of(db, thing).await?;
+    Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
+}
+
+/// The verdict's step: by both clocks.
+fn closing(change: &Change, verdict: &Verdict, now: DateTime<Utc>) -> Step {
+    let state = match (verdict.verdict, change.withdrawing) {
+        // The box knows only that something newer came; we know whether that was a cancellation.
+        (VerdictKind::Superseded, Some(why)) => why.ends_as(),
+        (kind, _) => ChangeState::closed_by(kind, verdict.code.as_deref()),
+    };
+    Step {
+        state,
+        at: now,
+        device_at: Some(verdict.at),
+        clock: Some(verdict.clock),
+        code: verdict.code.clone(),
+        detail: verdict.detail.clone(),
+    }
+}
+
+fn trying(trial: &Trial, now: DateTime<Utc>) -> Step {
+    Step { device_at: Some(trial.since), ..Step::of(ChangeState::Trying, now) }
+}
+
+/// True if the box has gone on to a change that was asked for after this one. It judges changes in
+/// their order and reports in one piece, so it will not speak of this one any more.
+fn passed_over(change: &Change, open: &[Change], reported: &Reported) -> bool {
+    let tried = reported.trial.iter().map(|trial| &trial.change_id);
+    let judged = reported.verdicts.iter().map(|verdict| &verdict.change_id);
+    let trying_this = reported.trial.as_ref().is_some_and(|trial| trial.change_id == change.change_id);
+    let mut known = tried.chain(judged);
+    !trying_this && known.any(|id| open.iter().any(|other| other.seq > change.seq && other.change_id == *id))
+}
+
+fn describe(error: &ApiError) -> String {
+    match error {
+        ApiError::Internal(cause) | ApiError::Unavailable { cause, .. } => format!("{cause:#}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,73 @@
+//! What AWS IoT's rules post to us: hints where to look, and the confirmation that we may be posted to.
+
+use std::time::Duration;
+
+use device_model::{shadow::LAN_SHADOW, thing_name::ThingName};
+use sqlx::Acquire;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::ApiError,
+    fleet::{Fleet, collect},
+    store::{leadership, nonces, sessions},
+};
+
+impl Fleet {
+    /// True if the secret is the one that our rules send.
+    pub fn knows_events_secret(&self, given: &str) -> bool {
+        super::secret::same(given, &self.parts.rules.events.secret)
+    }
+
+    /// Something may have changed in this thing's shadow.
+    pub async fn hint(&self, thing: &ThingName, shadow: &str) -> Result<(), ApiError> {
+        if shadow != LAN_SHADOW {
+            return Ok(());
+        }
+        collect::collect(self, thing).await
+    }
+
+    /// Confirms our own destination, by its token. The URL that comes along is never fetched:
+    /// whoever wrote it may be anybody.
+    pub async fn confirm_destination(&self, arn: &str, token: &str) -> Result<(), ApiError> {
+        if arn != self.parts.rules.events.destination_arn {
+            return Err(ApiError::Forbidden);
+        }
+        let confirmed = self.parts.things.confirm_destination(token).await;
+        confirmed.map_err(|error| ApiError::unavailable("AWS IoT Core", error))?;
+        tracing::info!("the rules' destination is confirmed");
+        Ok(())
+    }
+}
+
+/// Housekeeping that one replica does: sees to the rules' destination, and forgets what has expired.
+pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval(every);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        if let Err(error) = pass(&fleet).await {
+            tracing::warn!(error = format!("{error:#}"), "could not keep house");
+        }
+    }
+}
+
+async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    if !leadership::lead(db, leadership::HOUSEKEEPING).await? {
+        return Ok(());
+    }
+    let expired = fleet.clock().now() - chrono::TimeDelta::days(1);
+    nonces::sweep(db, expired).await?;
+    sessions::sweep(db, expired).await?;
+    let arn = &fleet.parts.rules.events.destination_arn;
+    let enabled = fleet.parts.things.enable_destination(arn).await;
+    tx.commit().await?;
+    if !enabled? {
+        tracing::info!("asked for a new confirmation of the rules' destination");
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Every route on one page, and what holds for all of them: limits, time-outs, refusals as problem+json.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+
+use crate::{
+    error::ApiError,
+    fleet::Fleet,
+    routes::{audit, changes, device, devices, events, health, lan, pharmacies, uploads},
+};
+
+/// Everything but an upload is a small JSON document.
+pub const BODY_LIMIT: u64 = 64 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// 64 MiB over a cellular line take a while.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// All routes. `slack` is whatever stands below `/slack`.
+pub fn router(fleet: Fleet, slack: Router) -> Router {
+    let uploads_in = Router::new()
+        .route("/v1/uploads/{id}", put(uploads::receive).get(uploads::one))
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(|request, next| within(UPLOAD_TIMEOUT, request, next)));
+    let rest = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/v1/pharmacies", get(pharmacies::list).post(pharmacies::add))
+        .route("/v1/pharmacies/{code}", get(pharmacies::one))
+        .route("/v1/devices", get(devices::list).post(devices::register))
+        .route("/v1/devices/{thing}", get(devices::one))
+        .route("/v1/devices/{thing}/revoke", post(devices::revoke))
+        .route("/v1/devices/{thing}/lan", get(lan::show).put(lan::change))
+        .route("/v1/changes", get(changes::list))
+        .route("/v1/changes/{id}", get(changes::one))
+        .route("/v1/changes/{id}/cancel", post(changes::cancel))
+        .route("/v1/uploads", get(uploads::list))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/device/enroll", post(device::enroll))
+        .route("/v1/device/nonce", post(device::nonce))
+        .route("/v1/device/login", post(device::login))
+        .route("/iot/events", post(events::receive))
+        .layer(DefaultBodyLimit::max(usize::try_from(BODY_LIMIT).unwrap_or(usize::MAX)))
+        .layer(middleware::from_fn(|request, next| within(TIMEOUT, request, next)));
+    rest.merge(uploads_in)
+        .method_not_allowed_fallback(async || ApiError::WrongMethod)
+        .fallback(async || ApiError::UnknownRoute)
+        .with_state(fleet)
+        .nest("/slack", slack)
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
+        }))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()))
+}
+
+/// The matched route, never the address: a query may hold what people typed.
+fn span(request: &Request) -> tracing::Span {
+    let route = request.extensions().get::<axum::extract::MatchedPath>();
+    tracing::info_span!("http", http.method = %request.method(),
+        http.route = route.map_or("-", axum::extract::MatchedPath::as_str))
+}
+
+async fn within(time: Duration, request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(time, next.run(request)).await;
+    answer.unwrap_or_else(|_| ApiError::TooSlow.into_response())
+}

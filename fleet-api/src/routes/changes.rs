@@ -1,0 +1,149 @@
+//! `/v1/changes`: the story of each change.
+
+use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
+use chrono::{DateTime, Utc};
+use device_model::{
+    change::{ChangeId, ChangeState},
+    outcome::Clock,
+    thing_name::ThingName,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Page, Path, Query, limit, position};
+use crate::{
+    auth::{Changer, Reader},
+    error::ApiError,
+    fleet::{
+        Fleet,
+        change::{Change, Settings, Step, Withdrawing},
+    },
+    store,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeView {
+    change_id: ChangeId,
+    thing: ThingName,
+    pharmacy: Option<String>,
+    state: ChangeState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawing: Option<Withdrawing>,
+    requested_at: DateTime<Utc>,
+    requested_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved_by: Option<String>,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<String>,
+    /// The change that this one takes the place of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<ChangeId>,
+    before: Option<Settings>,
+    after: Settings,
+    /// Left out in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    timeline: Vec<StepView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepView {
+    state: ChangeState,
+    at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<Clock>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Listing {
+    thing: Option<String>,
+    pharmacy: Option<String>,
+    state: Option<ChangeState>,
+    #[serde(default)]
+    open: bool,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cancellation {
+    reason: Option<String>,
+}
+
+pub async fn list(
+    _: Reader,
+    State(fleet): State<Fleet>,
+    Query(listing): Query<Listing>,
+) -> Result<Answer<Page<ChangeView>>, ApiError> {
+    let filter = store::changes::Filter {
+        thing: listing.thing,
+        pharmacy: listing.pharmacy,
+        state: listing.state.map(|state| state.as_str().to_owned()),
+        open: listing.open,
+        before: position(listing.cursor.as_deref())?,
+        limit: limit(listing.limit)?,
+    };
+    let rows = fleet.changes(&filter).await?;
+    Ok(Answer(Page::of(rows, filter.limit, |row| row.seq, ChangeView::from)))
+}
+
+pub async fn one(
+    _: Reader,
+    State(fleet): State<Fleet>,
+    Path(id): Path<ChangeId>,
+) -> Result<Answer<ChangeView>, ApiError> {
+    Ok(Answer(fleet.change(&id).await?.into()))
+}
+
+pub async fn cancel(
+    Changer(by): Changer,
+    State(fleet): State<Fleet>,
+    Path(id): Path<ChangeId>,
+    body: Bytes,
+) -> Result<impl IntoResponse, ApiError> {
+    let body: Cancellation = super::optional(&body)?;
+    let change = fleet.cancel_change(&id, &by, body.reason.as_deref()).await?;
+    Ok((StatusCode::ACCEPTED, Answer(ChangeView::from(change))))
+}
+
+impl From<Change> for ChangeView {
+    fn from(change: Change) -> Self {
+        Self {
+            change_id: change.change_id,
+            thing: change.thing,
+            pharmacy: change.pharmacy,
+            state: change.state,
+            withdrawing: change.withdrawing,
+            requested_at: change.requested_at,
+            requested_by: change.requested_by,
+            approved_by: change.approved_by,
+            reason: change.reason,
+            ticket: change.ticket,
+            replaces: change.replaces,
+            before: change.before.map(Settings::without_secrets),
+            after: change.after.without_secrets(),
+            timeline: change.steps.into_iter().map(StepView::from).collect(),
+        }
+    }
+}
+
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        Self {
+            state: step.state,
+            at: step.at,
+            device_at: step.device_at,
+            clock: step.clock,
+            code: step.code,
+            detail: step.detail,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `/v1/devices`
+
+use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
+use chrono::{DateTime, Utc};
+use device_model::{change::ChangeId, shadow::Reported, thing_name::ThingName};
+use serde::{Deserialize, Serialize};
+
+use super::{Json, Page, Path, Query, limit, pharmacies::PharmacyView, position};
+use crate::{
+    auth::{Admin, Reader},
+    error::ApiError,
+    fleet::{Fleet, device::Device},
+    store::things,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceView {
+    thing: ThingName,
+    /// The code of the pharmacy where it stands.
+    pharmacy: Option<String>,
+    pharmacy_details: Option<PharmacyView>,
+    certificate: &'static str,
+    open_change: Option<ChangeId>,
+    reported: Option<Reported>,
+    reported_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+pub struct Listing {
+    pharmacy: Option<String>,
+    q: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    thing: ThingName,
+    pharmacy: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Registered {
+    thing: ThingName,
+    enrolment_code: String,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Revocation {
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Revoked {
+    thing: ThingName,
+    /// The ids of all its certificates that are no good.
+    revoked: Vec<String>,
+}
+
+pub async fn register(
+    Admin(by): Admin,
+    State(fleet): State<Fleet>,
+    Json(body): Json<Registration>,
+) -> Result<impl IntoResponse, ApiError> {
+    let made = fleet.register(&body.thing, body.pharmacy.as_deref(), &by).await?;
+    let answer =
+        Registered { thing: made.thing, enrolment_code: made.enrolment_code, expires_at: made.expires_at };
+    Ok((StatusCode::CREATED, Answer(answer)))
+}
+
+pub async fn list(
+    _: Reader,
+    State(fleet): State<Fleet>,
+    Query(listing): Query<Listing>,
+) -> Result<Answer<Page<DeviceView>>, ApiError> {
+    let filter = things::Filter {
+        pharmacy: listing.pharmacy,
+        text: listing.q,
+        after: position(listing.cursor.as_deref())?.unwrap_or_default(),
+        limit: limit(listing.limit)?,
+    };
+    let rows = fleet.devices(&filter).await?;
+    Ok(Answer(Page::of(rows, filter.limit, |row| row.thing.clone(), DeviceView::from)))
+}
+
+pub async fn one(
+    _: Reader,
+    State(fleet): State<Fleet>,
+    Path(thing): Path<ThingName>,
+) -> Result<Answer<DeviceView>, ApiError> {
+    Ok(Answer(fleet.device(&thing).await?.into()))
+}
+
+pub async fn revoke(
+    Admin(by): Admin,
+    State(fleet): State<Fleet>,
+    Path(thing): Path<ThingName>,
+    body: Bytes,
+) -> Result<Answer<Revoked>, ApiError> {
+    let body: Revocation = super::optional(&body)?;
+    let revoked = fleet.revoke(&thing, &by, body.reason.as_deref()).await?;
+    Ok(Answer(Revoked { thing, revoked }))
+}
+
+impl From<Device> for DeviceView {
+    fn from(device: Device) -> Self {
+        Self {
+            thing: device.thing,
+            pharmacy: device.pharmacy.as_ref().map(|pharmacy| pharmacy.code.clone()),
+            pharmacy_details: device.pharmacy.map(PharmacyView::from),
+            certificate: device.certificate,
+            open_change: device.open_change,
+            reported: device.reported,
+            reported_at: device.reported_at,
+            created_at: device.created_at,
+        }
+    }
+}

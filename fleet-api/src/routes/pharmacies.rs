@@ -1,0 +1,91 @@
+//! `/v1/pharmacies`
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Json, Page, Path, Query, limit, position};
+use crate::{
+    auth::{Admin, Reader},
+    error::ApiError,
+    fleet::{Fleet, device::Pharmacy},
+};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PharmacyView {
+    code: String,
+    name: String,
+    kana: Option<String>,
+    customer_number: Option<String>,
+    phone: Option<String>,
+    opening_hours: Option<String>,
+    receipt_computer_vendor: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Listing {
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+pub async fn add(
+    Admin(by): Admin,
+    State(fleet): State<Fleet>,
+    Json(body): Json<PharmacyView>,
+) -> Result<impl IntoResponse, ApiError> {
+    let pharmacy = fleet.add_pharmacy(body.into(), &by).await?;
+    let location = [(header::LOCATION, format!("/v1/pharmacies/{}", pharmacy.code))];
+    Ok((StatusCode::CREATED, location, Answer(PharmacyView::from(pharmacy))))
+}
+
+pub async fn list(
+    _: Reader,
+    State(fleet): State<Fleet>,
+    Query(listing): Query<Listing>,
+) -> Result<Answer<Page<PharmacyView>>, ApiError> {
+    let limit = limit(listing.limit)?;
+    let after: Option<String> = position(listing.cursor.as_deref())?;
+    let rows = fleet.pharmacies(&after.unwrap_or_default(), limit).await?;
+    Ok(Answer(Page::of(rows, limit, |row| row.code.clone(), PharmacyView::from)))
+}
+
+pub async fn one(
+    _: Reader,
+    State(fleet): State<Fleet>,
+    Path(code): Path<String>,
+) -> Result<Answer<PharmacyView>, ApiError> {
+    Ok(Answer(fleet.pharmacy(&code).await?.into()))
+}
+
+impl From<Pharmacy> for PharmacyView {
+    fn from(pharmacy: Pharmacy) -> Self {
+        Self {
+            code: pharmacy.code,
+            name: pharmacy.name,
+            kana: pharmacy.kana,
+            customer_number: pharmacy.customer_number,
+            phone: pharmacy.phone,
+            opening_hours: pharmacy.opening_hours,
+            receipt_computer_vendor: pharmacy.receipt_computer_vendor,
+        }
+    }
+}
+
+impl From<PharmacyView> for Pharmacy {
+    fn from(view: PharmacyView) -> Self {
+        Self {
+            code: view.code,
+            name: view.name,
+            kana: view.kana,
+            customer_number: view.customer_number,
+            phone: view.phone,
+            opening_hours: view.opening_hours,
+            receipt_computer_vendor: view.receipt_computer_vendor,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! All the SQL there is, one table a file. Nothing here decides anything.
+
+pub mod api_tokens;
+pub mod audit_entries;
+pub mod certificates;
+pub mod changes;
+pub mod enrolment_codes;
+pub mod leadership;
+pub mod nonces;
+pub mod pharmacies;
+pub mod sessions;
+pub mod slack_jobs;
+pub mod slack_messages;
+pub mod steps;
+pub mod things;
+pub mod uploads;
+
+use sqlx::postgres::PgDatabaseError;
+
+/// The name of the constraint that refused a row: the schema keeps the rules, we put them into words.
+pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+    let error = error.as_database_error()?;
+    error.try_downcast_ref::<PgDatabaseError>()?.constraint()
+}

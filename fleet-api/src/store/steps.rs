@@ -1,0 +1,53 @@
+//! The timeline of a change.
+
+use chrono::{DateTime, Utc};
+use device_model::{change::ChangeId, outcome::Clock};
+use sqlx::PgConnection;
+
+use crate::fleet::change::Step;
+
+/// Adds a step; false: the change has been in this state before. Whoever shows changes to people
+/// hangs a trigger on this table.
+#[tracing::instrument(name = "db.steps.add", skip_all, fields(change.id = %id))]
+pub async fn add(db: &mut PgConnection, id: &ChangeId, step: &Step) -> sqlx::Result<bool> {
+    let added = sqlx::query!(
+        "insert into change_steps (change_id, state, at, device_at, clock, code, detail)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict on constraint change_steps_once do nothing",
+        id.as_str(),
+        step.state.as_str(),
+        step.at,
+        step.device_at,
+        step.clock.map(Clock::as_str),
+        step.code,
+        step.detail,
+    )
+    .execute(db)
+    .await?;
+    Ok(added.rows_affected() == 1)
+}
+
+#[tracing::instrument(name = "db.steps.of", skip_all, fields(change.id = %id))]
+pub async fn of(db: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Vec<Step>> {
+    let rows = sqlx::query!(
+        "select state, at, device_at, clock, code, detail from change_steps where change_id = $1 order by step_id",
+        id.as_str(),
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Step {
+                state: row.state.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+                at: row.at,
+                device_at: row.device_at as Option<DateTime<Utc>>,
+                clock: row.clock.as_deref().and_then(clock),
+                code: row.code,
+                detail: row.detail,
+            })
+        })
+        .collect()
+}
+
+fn clock(text: &str) -> Option<Clock> {
+    [Clock::Synced, Clock::Estimated].into_iter().find(|clock| clock.as_str() == text)
+}

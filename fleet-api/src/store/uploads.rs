@@ -1,0 +1,166 @@
+//! The ledger: what is in the bucket, and what was seen when.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use device_model::thing_name::ThingName;
+
+/// What a receipt is made of.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub thing: String,
+    pub sha256: String,
+    pub size: i64,
+    pub version_id: String,
+    pub received_at: DateTime<Utc>,
+}
+
+/// An upload as it is shown; never its path.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub upload_id: String,
+    pub thing: String,
+    pub pharmacy: Option<String>,
+    pub sha256: String,
+    pub size: i64,
+    pub observed_at: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
+    pub object_key: String,
+    pub current: bool,
+}
+
+pub struct NewUpload<'a> {
+    pub upload_id: &'a str,
+    pub thing: &'a ThingName,
+    pub sha256: &'a str,
+    pub size: i64,
+    pub version_id: &'a str,
+    pub object_key: &'a str,
+    pub path_sealed: &'a [u8],
+    pub path_key: &'a [u8],
+    pub now: DateTime<Utc>,
+}
+
+/// Which uploads are listed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub thing: Option<String>,
+    pub pharmacy: Option<String>,
+    /// Only uploads before this one, in the list's order.
+    pub before: Option<(DateTime<Utc>, String)>,
+    pub limit: i64,
+}
+
+#[tracing::instrument(name = "db.uploads.stored", skip_all, fields(upload.id = %upload_id))]
+pub async fn stored(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        "select thing, sha256, size, version_id, received_at from uploads where upload_id = $1",
+        upload_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Adds the row; false: it is there already.
+#[tracing::instrument(name = "db.uploads.add", skip_all, fields(upload.id = %upload.upload_id))]
+pub async fn add(db: &mut PgConnection, upload: &NewUpload<'_>) -> sqlx::Result<bool> {
+    let added = sqlx::query!(
+        "insert into uploads
+             (upload_id, thing, pharmacy_id, sha256, size, version_id, object_key, path_sealed, path_key, received_at)
+         values ($1, $2, (select pharmacy_id from assignments where thing = $2 and to_at is null),
+             $3, $4, $5, $6, $7, $8, $9)
+         on conflict on constraint uploads_pkey do nothing",
+        upload.upload_id,
+        upload.thing.as_str(),
+        upload.sha256,
+        upload.size,
+        upload.version_id,
+        upload.object_key,
+        upload.path_sealed,
+        upload.path_key,
+        upload.now,
+    )
+    .execute(db)
+    .await?;
+    Ok(added.rows_affected() == 1)
+}
+
+#[tracing::instrument(name = "db.uploads.observe", skip_all, fields(upload.id = %upload_id))]
+pub async fn observe(
+    db: &mut PgConnection,
+    upload_id: &str,
+    thing: &ThingName,
+    path_key: &[u8],
+    sequence: i64,
+    observed_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into observations (upload_id, thing, path_key, sequence, observed_at, received_at)
+         values ($1, $2, $3, $4, $5, $6) on conflict on constraint observations_once do nothing",
+        upload_id,
+        thing.as_str(),
+        path_key,
+        sequence,
+        observed_at,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The highest sequence that the thing has used.
+#[tracing::instrument(name = "db.uploads.sequence_floor", skip_all, fields(thing.name = %thing))]
+pub async fn sequence_floor(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<i64> {
+    let floor = sqlx::query_scalar!(
+        "select sequence from observations where thing = $1 order by sequence desc limit 1",
+        thing.as_str(),
+    );
+    Ok(floor.fetch_optional(db).await?.unwrap_or(0))
+}
+
+#[tracing::instrument(name = "db.uploads.find", skip_all, fields(upload.id = %upload_id))]
+pub async fn find(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, u.received_at,
+             u.object_key,
+             not exists (select from observations later where later.thing = u.thing
+                 and later.path_key = u.path_key and later.sequence > o.sequence) as \"current!\"
+         from uploads u left join pharmacies p using (pharmacy_id)
+         join lateral (select sequence, observed_at from observations where upload_id = u.upload_id
+                       order by sequence desc limit 1) o on true
+         where u.upload_id = $1",
+        upload_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Newest first.
+#[tracing::instrument(name = "db.uploads.list", skip_all)]
+pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Row>> {
+    let (at, id) = filter.before.clone().unzip();
+    sqlx::query_as!(
+        Row,
+        "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, u.received_at,
+             u.object_key,
+             not exists (select from observations later where later.thing = u.thing
+                 and later.path_key = u.path_key and later.sequence > o.sequence) as \"current!\"
+         from uploads u left join pharmacies p using (pharmacy_id)
+         join lateral (select sequence, observed_at from observations where upload_id = u.upload_id
+                       order by sequence desc limit 1) o on true
+         where ($1::text is null or u.thing = $1) and ($2::text is null or p.code = $2)
+           and ($3::timestamptz is null or (u.received_at, u.upload_id) < ($3, $4::text))
+         order by u.received_at desc, u.upload_id desc limit $5",
+        filter.thing,
+        filter.pharmacy,
+        at,
+        id,
+        filter.limit,
+    )
+    .fetch_all(db)
+    .await
+}
