@@ -1,2 +1,105 @@
-//! x
-fn main() {}
+//! The agent's command line: `run`, `enroll`, `status`.
+
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use device_agent::{
+    agent,
+    config::{Config, Enrolment, Home},
+    identity::enrolment::{self, Outcome},
+    status::LocalStatus,
+};
+use tracing_subscriber::EnvFilter;
+
+/// The agent of a rece-hub. It is configured by environment variables that begin with `RECEHUB_`.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Captures and sends prescriptions and keeps the LAN settings, until told to end.
+    Run,
+    /// Trades a one-time code for this box's certificate.
+    Enroll {
+        #[arg(long)]
+        code: String,
+    },
+    /// Says how the box is, whether the agent runs or not.
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging();
+    // There is one provider in this build; a second call could only repeat it.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // One thread for everything that waits, a few for what blocks: the box is small.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(6)
+        .thread_stack_size(512 * 1024)
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(execute(arguments.command));
+            // A thread may still be reading a big file; nothing is lost if it never ends.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "device-agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> anyhow::Result<()> {
+    let var = |name: &str| std::env::var(name).ok();
+    match command {
+        Command::Run => agent::run(Config::read(var)?).await,
+        Command::Enroll { code } => {
+            let config = Enrolment::read(var)?;
+            let thing = &config.home.thing;
+            let said = match enrolment::enroll(&config, &code).await? {
+                Outcome::Enrolled { certificate_id } => {
+                    format!("{thing} is enrolled; certificate {certificate_id}")
+                }
+                Outcome::AlreadyEnrolled => {
+                    format!(
+                        "{thing} is enrolled already and its certificate fits its key; the code was not used"
+                    )
+                }
+            };
+            Ok(writeln!(std::io::stdout(), "{said}")?)
+        }
+        Command::Status { json } => {
+            let status = LocalStatus::read(&Home::read(var)?)?;
+            let text = if json { serde_json::to_string_pretty(&status)? + "\n" } else { status.table() };
+            Ok(write!(std::io::stdout(), "{text}")?)
+        }
+    }
+}
+
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        logs.init();
+    } else {
+        logs.json().flatten_event(true).init();
+    }
+}

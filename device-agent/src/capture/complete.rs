@@ -1,0 +1,223 @@
+//! Reads one file whole, or says why not: opened beneath the share and never through a link, nobody
+//! writing to it, the same before and after.
+
+use std::{
+    ffi::OsStr,
+    fs::{File, Metadata},
+    io::{self, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use device_model::upload::ContentHash;
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+use sha2::{Digest, Sha256};
+
+use crate::capture::lease::{self, Probe};
+
+/// Contents up to this size travel in the database; bigger ones in a file beside it.
+pub const INLINE: usize = 256 * 1024;
+const CHUNK: usize = 64 * 1024;
+/// How often a file that changes under the reader is read again before its writer's close is awaited.
+const READS: usize = 3;
+
+/// A file as it was read.
+#[derive(Debug)]
+pub struct Whole {
+    pub hash: ContentHash,
+    pub size: u64,
+    pub stamp: Stamp,
+    pub body: Body,
+    /// False if the kernel could not say whether someone is writing.
+    pub leased: bool,
+}
+
+#[derive(Debug)]
+pub enum Body {
+    Inline(Vec<u8>),
+    /// A file in the spool's folder, durable already.
+    File(PathBuf),
+}
+
+/// What tells that a file was not touched since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// Compared, never interpreted.
+    pub text: String,
+    /// When the kernel last saw a change, in seconds by the box's own clock.
+    pub changed_at: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Incomplete {
+    /// It is gone again; it may come back under another name.
+    #[error("gone")]
+    Gone,
+    /// A directory, a link, a FIFO, a device.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Someone is writing; their close brings the next event.
+    #[error("being written")]
+    Busy,
+    /// It changed each time it was read.
+    #[error("changing while it is read")]
+    Changing,
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("cannot be spooled: {0}")]
+    Spool(io::Error),
+}
+
+impl Stamp {
+    pub fn of(metadata: &Metadata) -> Self {
+        let text = format!(
+            "{}:{}:{}.{}:{}.{}:{}",
+            metadata.dev(),
+            metadata.ino(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+            metadata.size(),
+        );
+        Self { text, changed_at: metadata.ctime() }
+    }
+}
+
+/// Reads the file at `path` below `share`; a big one is copied into `spool` as it is read.
+pub fn read(share: &Path, path: &[u8], spool: &Path) -> Result<Whole, Incomplete> {
+    let mut file = open_beneath(share, path)?;
+    for _ in 0..READS {
+        let before = file.metadata().map_err(Incomplete::Unreadable)?;
+        if !before.file_type().is_file() {
+            return Err(Incomplete::NotAFile);
+        }
+        let probe = lease::probe(&file);
+        if probe == Probe::Busy {
+            return Err(Incomplete::Busy);
+        }
+        let (hash, size, body) = read_through(&mut file, spool)?;
+        let after = file.metadata().map_err(Incomplete::Unreadable)?;
+        let stamp = Stamp::of(&after);
+        if Stamp::of(&before) == stamp && size == after.size() {
+            return Ok(Whole { hash, size, stamp, body, leased: probe == Probe::Free });
+        }
+        discard(&body);
+        io::Seek::rewind(&mut file).map_err(Incomplete::Unreadable)?;
+    }
+    Err(Incomplete::Changing)
+}
+
+/// Throws away a body that nobody wants.
+pub fn discard(body: &Body) {
+    if let Body::File(path) = body {
+        // If it stays, the sweep at the next start takes it.
+        drop(std::fs::remove_file(path));
+    }
+}
+
+/// True for what is never captured, by its name alone: Office's lock files, half-written copies,
+/// Windows' thumbnails, and whatever is hidden.
+pub fn is_excluded(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    name.starts_with(b".") || name.starts_with(b"~$") || lower.ends_with(b".tmp") || lower == b"thumbs.db"
+}
+
+fn open_beneath(share: &Path, path: &[u8]) -> Result<File, Incomplete> {
+    let share =
+        rustix::fs::openat(CWD, share, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let share = share.map_err(|error| Incomplete::Unreadable(error.into()))?;
+    // NONBLOCK: a FIFO without a writer must not hold us.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let opened = rustix::fs::openat2(share, OsStr::from_bytes(path), flags, Mode::empty(), resolve);
+    match opened {
+        Ok(file) => Ok(File::from(file)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Err(Incomplete::Gone),
+        // ELOOP: a link. EXDEV: out of the share. ENXIO: a socket, or a device that is not there.
+        Err(Errno::LOOP | Errno::XDEV | Errno::NXIO | Errno::ISDIR) => Err(Incomplete::NotAFile),
+        Err(error) => Err(Incomplete::Unreadable(error.into())),
+    }
+}
+
+fn read_through(file: &mut File, spool: &Path) -> Result<(ContentHash, u64, Body), Incomplete> {
+    let mut hasher = Sha256::new();
+    let mut inline = Vec::new();
+    let mut copy: Option<draft::Draft> = None;
+    let mut size = 0u64;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Incomplete::Unreadable(error)),
+        };
+        let part = chunk.get(..read).unwrap_or_default();
+        hasher.update(part);
+        size += read as u64;
+        if copy.is_none() && inline.len() + read <= INLINE {
+            inline.extend_from_slice(part);
+            continue;
+        }
+        if copy.is_none() {
+            let mut draft = draft::Draft::new(spool).map_err(Incomplete::Spool)?;
+            draft.file.write_all(&inline).map_err(Incomplete::Spool)?;
+            inline = Vec::new();
+            copy = Some(draft);
+        }
+        if let Some(draft) = &mut copy {
+            draft.file.write_all(part).map_err(Incomplete::Spool)?;
+        }
+    }
+    let hash = ContentHash(hasher.finalize().into());
+    let body = match copy {
+        None => Body::Inline(inline),
+        Some(draft) => Body::File(draft.keep(spool).map_err(Incomplete::Spool)?),
+    };
+    Ok((hash, size, body))
+}
+
+/// A copy in the making, which removes itself unless it is kept.
+mod draft {
+    use std::{
+        fs::{self, File},
+        io,
+        os::unix::fs::OpenOptionsExt,
+        path::{Path, PathBuf},
+    };
+
+    use crate::durable;
+
+    pub struct Draft {
+        pub file: File,
+        path: Option<PathBuf>,
+    }
+
+    impl Draft {
+        pub fn new(folder: &Path) -> io::Result<Self> {
+            let path = folder.join(format!("{:032x}", rand::random::<u128>()));
+            let mut options = fs::OpenOptions::new();
+            let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            Ok(Self { file, path: Some(path) })
+        }
+
+        /// Makes the content and its entry in the folder durable.
+        pub fn keep(mut self, folder: &Path) -> io::Result<PathBuf> {
+            self.file.sync_all()?;
+            durable::sync_folder(folder)?;
+            self.path.take().ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+
+    impl Drop for Draft {
+        fn drop(&mut self) {
+            if let Some(path) = &self.path {
+                drop(fs::remove_file(path));
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the box is told by its environment: read once, every fault named at once.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use device_model::thing_name::ThingName;
+use url::Url;
+
+/// Where the box keeps itself; enough for `status`.
+#[derive(Debug, Clone)]
+pub struct Home {
+    pub thing: ThingName,
+    pub state_dir: PathBuf,
+}
+
+/// What `enroll` needs.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    pub home: Home,
+    pub fleet_api: Url,
+    /// Trusted beside nothing else; without it only a plain-http API can be spoken to.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What `run` needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub home: Home,
+    pub share_dir: PathBuf,
+    pub fleet_api: Url,
+    pub server_id: String,
+    /// The authority that login signatures name, with its port unless it is the usual one.
+    pub sts_host: String,
+    pub sts_region: String,
+    pub mqtt_host: String,
+    pub mqtt_port: u16,
+    pub credentials_url: Url,
+    pub role_alias: String,
+    pub ca_file: PathBuf,
+    pub lan: LanBackend,
+}
+
+#[derive(Debug, Clone)]
+pub enum LanBackend {
+    /// Keeps its state in a folder and touches no network.
+    Fake { folder: PathBuf },
+}
+
+/// Everything that is wrong with the environment.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigFaults(Vec<String>);
+
+impl Home {
+    pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
+        let mut reader = Reader::new(&var);
+        let home = reader.home();
+        reader.finish(home)
+    }
+}
+
+impl Enrolment {
+    pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
+        let mut reader = Reader::new(&var);
+        let home = reader.home();
+        let fleet_api = reader.url("RECEHUB_FLEET_API");
+        let ca_file = reader.may("RECEHUB_CA_FILE").map(PathBuf::from);
+        reader.finish(home.zip(fleet_api).map(|(home, fleet_api)| Self { home, fleet_api, ca_file }))
+    }
+}
+
+impl Config {
+    pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
+        let mut reader = Reader::new(&var);
+        let config = reader.config();
+        reader.finish(config)
+    }
+}
+
+struct Reader<'a> {
+    var: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(var: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { var, faults: Vec::new() }
+    }
+
+    fn config(&mut self) -> Option<Config> {
+        // Each is asked for before any is missed, so that all faults are found.
+        let home = self.home();
+        let share_dir = self.want("RECEHUB_SHARE_DIR");
+        let fleet_api = self.url("RECEHUB_FLEET_API");
+        let server_id = self.want("RECEHUB_SERVER_ID");
+        let sts_host = self.want("RECEHUB_STS_HOST");
+        let sts_region = self.want("RECEHUB_STS_REGION");
+        let mqtt_host = self.want("RECEHUB_MQTT_HOST");
+        let mqtt_port = self.want("RECEHUB_MQTT_PORT");
+        let credentials_url = self.url("RECEHUB_CREDENTIALS_URL");
+        let role_alias = self.want("RECEHUB_ROLE_ALIAS");
+        let ca_file = self.want("RECEHUB_CA_FILE");
+        let lan = self.lan(home.as_ref());
+        Some(Config {
+            home: home?,
+            share_dir: share_dir?,
+            fleet_api: fleet_api?,
+            server_id: server_id?,
+            sts_host: sts_host?,
+            sts_region: sts_region?,
+            mqtt_host: mqtt_host?,
+            mqtt_port: mqtt_port?,
+            credentials_url: credentials_url?,
+            role_alias: role_alias?,
+            ca_file: ca_file?,
+            lan: lan?,
+        })
+    }
+
+    fn home(&mut self) -> Option<Home> {
+        let thing = self.want("RECEHUB_THING");
+        let state_dir = self.want("RECEHUB_STATE_DIR");
+        Some(Home { thing: thing?, state_dir: state_dir? })
+    }
+
+    fn lan(&mut self, home: Option<&Home>) -> Option<LanBackend> {
+        match self.may("RECEHUB_LAN_BACKEND").as_deref() {
+            Some("fake") => {
+                let folder = self.may("RECEHUB_LAN_FAKE_DIR").map(PathBuf::from);
+                let folder = folder.or_else(|| home.map(|home| home.state_dir.join("lan-fake")));
+                folder.map(|folder| LanBackend::Fake { folder })
+            }
+            Some(_) => {
+                self.faults.push("RECEHUB_LAN_BACKEND must be `fake`".to_owned());
+                None
+            }
+            None => {
+                self.faults.push("RECEHUB_LAN_BACKEND is not set".to_owned());
+                None
+            }
+        }
+    }
+
+    fn url(&mut self, name: &str) -> Option<Url> {
+        let url: Url = self.want(name)?;
+        if matches!(url.scheme(), "http" | "https") && url.has_host() {
+            Some(url)
+        } else {
+            self.faults.push(format!("{name} must be an http or https URL"));
+            None
+        }
+    }
+
+    fn want<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Option<T> {
+        let Some(text) = self.may(name) else {
+            self.faults.push(format!("{name} is not set"));
+            return None;
+        };
+        text.parse().map_err(|error| self.faults.push(format!("{name}: {error}"))).ok()
+    }
+
+    fn may(&self, name: &str) -> Option<String> {
+        (self.var)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn finish<T>(self, config: Option<T>) -> Result<T, ConfigFaults> {
+        match config {
+            Some(config) if self.faults.is_empty() => Ok(config),
+            _ => Err(ConfigFaults(self.faults)),
+        }
+    }
+}
+
+impl fmt::Display for ConfigFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let var = |name: &str| match name {
+            "RECEHUB_THING" => Some("a/b".to_owned()),
+            "RECEHUB_MQTT_PORT" => Some("many".to_owned()),
+            "RECEHUB_FLEET_API" => Some("ftp://fleet".to_owned()),
+            "RECEHUB_LAN_BACKEND" => Some("fake".to_owned()),
+            _ => None,
+        };
+
+        let faults = Config::read(var).unwrap_err();
+
+        for name in ["THING", "STATE_DIR", "SHARE_DIR", "FLEET_API", "MQTT_PORT", "CA_FILE"] {
+            let name = format!("RECEHUB_{name}");
+            assert_eq!(faults.0.iter().filter(|fault| fault.starts_with(&name)).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn enrolment_asks_for_no_more_than_it_needs() {
+        let var = |name: &str| match name {
+            "RECEHUB_THING" => Some("tenpo-0001".to_owned()),
+            "RECEHUB_STATE_DIR" => Some("/var/lib/recehub".to_owned()),
+            "RECEHUB_FLEET_API" => Some("http://127.0.0.1:8080".to_owned()),
+            _ => None,
+        };
+
+        assert!(Enrolment::read(var).is_ok());
+    }
+}

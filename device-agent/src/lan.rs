@@ -1,0 +1,321 @@
+//! Applies LAN settings so that no box is lost: journal, try, probe, commit or roll back, and a verdict
+//! for every change. What it finds at its start it goes on with by the same code.
+
+pub mod desire;
+pub mod fake;
+pub mod journal;
+pub mod report;
+pub mod state;
+
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_model::{
+    change::ChangeId,
+    outcome::{Verdict, code},
+    shadow::{Effective, KEPT_VERDICTS, TrialPhase},
+    window::{Position, Window},
+};
+use serde_json::Value;
+use tokio::{sync::mpsc, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backoff::Backoff,
+    clock::Clock,
+    lan::{
+        desire::{Desire, Reader},
+        journal::{Found, Journal},
+        state::{Ending, Event, Machine, Profile, State, Wish},
+    },
+};
+
+/// How often a closed window is looked at, if it does not say when it opens.
+const LOOK_AT_WINDOW: Duration = Duration::from_secs(15);
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MOST: Duration = Duration::from_mins(1);
+
+/// Why the interface did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// One of [`device_model::outcome::code`].
+    pub code: String,
+    pub detail: String,
+}
+
+/// The interface on the pharmacy's side, in the words of who changes it. Every call may be made twice.
+pub trait LanInterface: Send + Sync + 'static {
+    /// Told after a step is in the journal and before it acts.
+    fn reached(&self, step: TrialPhase) -> impl Future<Output = ()> + Send;
+    /// Changes with each boot: a trial of another boot is gone.
+    fn boot_id(&self) -> String;
+    /// What outlives a power cut.
+    fn saved(&self) -> impl Future<Output = Result<Profile, Fault>> + Send;
+    /// The address that it really has.
+    fn effective(&self) -> impl Future<Output = Option<Effective>> + Send;
+    /// Puts settings on in such a way that a power cut takes them off again.
+    fn try_on(&self, profile: &Profile) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Whether they work.
+    fn probe(&self, profile: &Profile) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Makes them outlive a power cut.
+    fn commit(&self, profile: &Profile) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn roll_back(&self, previous: &Profile) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// What a trial may take with its rollback: a window must leave as much.
+    fn longest_trial(&self) -> Duration;
+}
+
+pub struct Applier<I> {
+    interface: I,
+    journal: Journal,
+    clock: Arc<Clock>,
+    reader: Reader,
+    reports: mpsc::UnboundedSender<Value>,
+    machine: Machine,
+    since: DateTime<Utc>,
+    ended: HashSet<ChangeId>,
+    /// The newest wish that is not in hand yet.
+    pending: Option<Desire>,
+}
+
+enum Woken {
+    Event(Event),
+    Desired(Option<Value>),
+}
+
+impl<I: LanInterface> Applier<I> {
+    /// Goes on from the journal, whether the last stop was planned or a power cut.
+    pub async fn resume(
+        interface: I,
+        journal: Journal,
+        clock: Arc<Clock>,
+        reader: Reader,
+        reports: mpsc::UnboundedSender<Value>,
+    ) -> anyhow::Result<Self> {
+        let machine = match journal.read().await? {
+            Found::Machine(machine) => *machine,
+            Found::Nothing => Machine::settled(interface.saved().await?),
+            Found::Corrupt(error) => {
+                tracing::error!(error, "JOURNAL_CORRUPT: going on with what the interface has saved");
+                Machine::settled(interface.saved().await?)
+            }
+        };
+        let mut applier = Self {
+            ended: journal.ended().await?,
+            since: clock.now(),
+            interface,
+            journal,
+            clock,
+            reader,
+            reports,
+            machine,
+            pending: None,
+        };
+        applier.advance(Event::Restarted).await?;
+        Ok(applier)
+    }
+
+    pub async fn run(
+        mut self,
+        mut desired: mpsc::UnboundedReceiver<Value>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            let woken = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                woken = self.wake(&mut desired) => woken,
+            };
+            match woken {
+                Woken::Event(event) => self.advance(event).await?,
+                Woken::Desired(Some(value)) => self.take(value).await?,
+                Woken::Desired(None) => return Ok(()),
+            }
+            self.settle_pending().await?;
+        }
+    }
+
+    /// Acts on the present state until something comes of it. Before the commit point a newer wish
+    /// cuts in; from there on it waits.
+    async fn wake(&self, desired: &mut mpsc::UnboundedReceiver<Value>) -> Woken {
+        match &self.machine.state {
+            State::Idle => Woken::Desired(desired.recv().await),
+            State::Staged { .. } | State::Trying { .. } => tokio::select! {
+                // The wish first: a trial that is overtaken need not be finished.
+                biased;
+                value = desired.recv() => Woken::Desired(value),
+                event = self.act() => Woken::Event(event),
+            },
+            State::Committing { .. } | State::RollingBack { .. } => Woken::Event(self.act().await),
+        }
+    }
+
+    /// The side effect of the present state, which is in the journal already.
+    async fn act(&self) -> Event {
+        if let Some((_, step, _)) = self.machine.state.trial() {
+            self.interface.reached(step).await;
+        }
+        match &self.machine.state {
+            State::Staged { wish, .. } => self.wait_for_window(wish).await,
+            State::Trying { wish, .. } => match self.try_and_probe(&wish.profile).await {
+                Ok(()) => Event::Passed,
+                Err(Fault { code, detail }) => Event::Failed { code, detail: Some(detail) },
+            },
+            State::Committing { wish, .. } => {
+                self.until_done("commit", || self.interface.commit(&wish.profile)).await;
+                Event::Committed
+            }
+            State::RollingBack { .. } => {
+                self.until_done("roll back", || self.interface.roll_back(&self.machine.current)).await;
+                Event::Restored
+            }
+            State::Idle => std::future::pending().await,
+        }
+    }
+
+    async fn try_and_probe(&self, profile: &Profile) -> Result<(), Fault> {
+        self.interface.try_on(profile).await?;
+        self.interface.probe(profile).await
+    }
+
+    /// There is only one way from here, so it is gone until it is at its end.
+    async fn until_done<F: Future<Output = Result<(), Fault>>>(&self, what: &str, act: impl Fn() -> F) {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        while let Err(fault) = act().await {
+            tracing::error!(error = fault.detail, "the interface does not {what}; trying again");
+            sleep(backoff.next_wait()).await;
+        }
+    }
+
+    async fn wait_for_window(&self, wish: &Wish) -> Event {
+        if let Some(window) = &wish.window {
+            loop {
+                match self.position(window) {
+                    Position::Missed => return Event::WindowMissed,
+                    Position::Inside if self.clock.is_synced() => break,
+                    Position::Inside | Position::Outside => sleep(self.until_window(window)).await,
+                }
+            }
+        }
+        Event::Begin { boot_id: self.interface.boot_id() }
+    }
+
+    /// Where we stand, given that enough of the window must be left for a rollback. Missed only if it
+    /// is so by a clock that can be trusted.
+    fn position(&self, window: &Window) -> Position {
+        let now = self.clock.now();
+        let end = now + TimeDelta::from_std(self.interface.longest_trial()).unwrap_or_default();
+        match (window.position(now), window.position(end)) {
+            (Position::Inside, Position::Inside) => Position::Inside,
+            (Position::Missed, _) | (_, Position::Missed) if self.clock.is_synced() => Position::Missed,
+            _ => Position::Outside,
+        }
+    }
+
+    fn until_window(&self, window: &Window) -> Duration {
+        let opens = window.not_before().map(|start| start - self.clock.now());
+        let opens = opens.and_then(|wait| wait.to_std().ok()).unwrap_or(LOOK_AT_WINDOW);
+        // The clock may be put right at any moment, so nobody sleeps for hours.
+        let look = if self.clock.is_synced() { LOOK_AT_WINDOW } else { RETRY_FIRST };
+        opens.clamp(Duration::from_millis(50), look)
+    }
+
+    /// Takes the state one step on: the journal has it before the network does.
+    async fn advance(&mut self, event: Event) -> anyhow::Result<()> {
+        let (machine, ending) = self.machine.clone().on(event)?;
+        let verdict = ending.map(|ending| self.verdict(ending));
+        self.journal.write(&machine, verdict.clone()).await?;
+        if let Some((change, phase, attempt)) = machine.state.trial() {
+            tracing::info!(change.id = %change, attempt, "LAN change is {phase:?}");
+        }
+        self.since = self.clock.now();
+        self.machine = machine;
+        if let Some(verdict) = verdict {
+            self.note(&verdict);
+        }
+        self.report().await
+    }
+
+    async fn take(&mut self, value: Value) -> anyhow::Result<()> {
+        let Some(desire) = self.reader.read(value) else {
+            tracing::warn!("the shadow's desired state does not say which change it is");
+            return Ok(());
+        };
+        let id = desire.change_id();
+        let in_hand = self.machine.state.trial().is_some_and(|(change, ..)| change == id);
+        let waiting = self.pending.as_ref().is_some_and(|pending| pending.change_id() == id);
+        if in_hand || waiting || self.ended.contains(id) {
+            return Ok(());
+        }
+        if let Some(older) = self.pending.replace(desire) {
+            self.close(Ending::superseded(older.change_id().clone())).await?;
+        }
+        match self.machine.state {
+            State::Staged { .. } | State::Trying { .. } => self.advance(Event::Overtaken).await,
+            State::Idle | State::Committing { .. } | State::RollingBack { .. } => Ok(()),
+        }
+    }
+
+    async fn settle_pending(&mut self) -> anyhow::Result<()> {
+        if self.machine.state != State::Idle {
+            return Ok(());
+        }
+        match self.pending.take() {
+            Some(Desire::Wish(wish)) => self.advance(Event::Wished(wish)).await,
+            Some(Desire::Unusable(ending)) => self.close(ending).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a change that was never in hand.
+    async fn close(&mut self, ending: Ending) -> anyhow::Result<()> {
+        let verdict = self.verdict(ending);
+        self.journal.close(verdict.clone()).await?;
+        self.note(&verdict);
+        self.report().await
+    }
+
+    fn verdict(&self, ending: Ending) -> Verdict {
+        Verdict {
+            change_id: ending.change_id,
+            verdict: ending.verdict,
+            code: ending.code,
+            detail: ending.detail,
+            at: self.clock.now(),
+            clock: self.clock.standing(),
+        }
+    }
+
+    fn note(&mut self, verdict: &Verdict) {
+        let code = verdict.code.as_deref().unwrap_or_default();
+        tracing::info!(change.id = %verdict.change_id, code, "LAN change is {}", verdict.verdict.as_str());
+        self.ended.insert(verdict.change_id.clone());
+    }
+
+    async fn report(&self) -> anyhow::Result<()> {
+        let verdicts = self.journal.verdicts(KEPT_VERDICTS).await?;
+        let effective = self.interface.effective().await;
+        let report = report::report(&self.machine, effective, verdicts, self.since);
+        // While the process ends, nobody may be left to send it; the next start reports again.
+        drop(self.reports.send(report));
+        Ok(())
+    }
+}
+
+impl Fault {
+    pub fn new(code: &str, detail: &str) -> Self {
+        Self { code: code.to_owned(), detail: detail.to_owned() }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::new(code::APPLY_FAILED, &error.to_string())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}

@@ -1,0 +1,176 @@
+//! Keeps the box's shadows: hears what operators want in `lan`, tells there what is so, and tells in
+//! `status` how the box is. The box never writes what is desired.
+
+pub mod exchange;
+pub mod mqtt;
+pub mod topics;
+
+use std::{sync::Arc, time::Duration};
+
+use device_model::shadow::{LAN_SHADOW, STATUS_SHADOW};
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backoff::Backoff,
+    clock::Clock,
+    shadow::{
+        exchange::{Action, Exchange},
+        mqtt::{Connection, Endpoint, Heard},
+        topics::Answer,
+    },
+    status::StatusSource,
+};
+
+/// An answer that takes longer than this will not come.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
+/// How often it is looked whether the status changed: sending it at each file would cost the line.
+const LOOK_AT_STATUS: Duration = Duration::from_mins(1);
+
+pub struct ShadowSync {
+    pub endpoint: Endpoint,
+    pub clock: Arc<Clock>,
+    pub status: StatusSource,
+    /// What the LAN side wants the shadow to show, step by step.
+    pub reports: mpsc::UnboundedReceiver<Value>,
+    /// Where the desired state goes, whole.
+    pub desired: mpsc::UnboundedSender<Value>,
+}
+
+enum End {
+    Stopped,
+    Lost(String),
+}
+
+impl ShadowSync {
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut exchange = Exchange::default();
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            match self.connection(&mut exchange, &mut backoff, &stop).await? {
+                End::Stopped => return Ok(()),
+                End::Lost(why) => {
+                    let wait = backoff.next_wait();
+                    tracing::warn!(
+                        error = why,
+                        wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                        "no MQTT connection; trying again"
+                    );
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connection(
+        &mut self,
+        exchange: &mut Exchange,
+        backoff: &mut Backoff,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<End> {
+        let mut line = Connection::open(&self.endpoint, self.topics());
+        let up = async {
+            loop {
+                match line.next().await {
+                    Heard::Up => return None,
+                    Heard::Down(why) => return Some(why),
+                    Heard::Message { .. } => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(End::Stopped),
+            came = timeout_at(Instant::now() + ANSWER_TIMEOUT, up) => match came {
+                Ok(None) => {}
+                Ok(Some(why)) => return Ok(End::Lost(why)),
+                Err(_) => return Ok(End::Lost("no answer to the subscription".to_owned())),
+            },
+        }
+        tracing::info!(thing.name = %self.endpoint.thing, "connected over MQTT");
+        let end = self.talk(&mut line, exchange, backoff, stop).await;
+        line.close().await;
+        end
+    }
+
+    async fn talk(
+        &mut self,
+        line: &mut Connection,
+        exchange: &mut Exchange,
+        backoff: &mut Backoff,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<End> {
+        let mut look_at_status = interval(LOOK_AT_STATUS);
+        look_at_status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.status.forget_what_was_sent();
+        let mut actions = exchange.connected();
+        loop {
+            for action in actions {
+                if let Err(why) = self.act(line, action) {
+                    return Ok(End::Lost(why));
+                }
+            }
+            let overdue = exchange.waits_since().map(|since| since + ANSWER_TIMEOUT);
+            actions = tokio::select! {
+                () = stop.cancelled() => return Ok(End::Stopped),
+                () = tokio::time::sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
+                    return Ok(End::Lost("the shadow does not answer".to_owned()));
+                }
+                Some(report) = self.reports.recv() => exchange.report(report),
+                _ = look_at_status.tick() => {
+                    if let Some(status) = self.status.due().await? {
+                        let topic = topics::update(&self.endpoint.thing, STATUS_SHADOW);
+                        if let Err(why) = line.publish(topic, status.to_string().into_bytes()) {
+                            return Ok(End::Lost(why));
+                        }
+                    }
+                    Vec::new()
+                }
+                heard = line.next() => match heard {
+                    Heard::Down(why) => return Ok(End::Lost(why)),
+                    Heard::Up => Vec::new(),
+                    Heard::Message { topic, payload } => match Answer::read(&topic, &self.endpoint.thing, LAN_SHADOW) {
+                        Some(answer) => {
+                            backoff.reset();
+                            exchange.heard(answer, &payload)
+                        }
+                        None => Vec::new(),
+                    },
+                },
+            };
+        }
+    }
+
+    fn act(&self, line: &Connection, action: Action) -> Result<(), String> {
+        let thing = &self.endpoint.thing;
+        match action {
+            Action::Get => line.publish(topics::get(thing, LAN_SHADOW), Vec::new()),
+            Action::Update(body) => {
+                line.publish(topics::update(thing, LAN_SHADOW), body.to_string().into_bytes())
+            }
+            Action::Desired(desired) => {
+                self.desired.send(desired).map_err(|_| "nobody acts on the desired state".to_owned())
+            }
+            Action::CloudTime(now) => {
+                // To the second only: a login tells it better.
+                if !self.clock.is_synced() {
+                    self.clock.learn(now);
+                }
+                Ok(())
+            }
+            Action::Reconnect(why) => Err(why),
+        }
+    }
+
+    fn topics(&self) -> Vec<String> {
+        Answer::ALL.iter().map(|answer| answer.topic(&self.endpoint.thing, LAN_SHADOW)).collect()
+    }
+}

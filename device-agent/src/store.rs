@@ -1,0 +1,214 @@
+//! The box's one database: spool, LAN journal, receipts. SQLite with WAL and synchronous=FULL, so what
+//! was committed survives a power cut.
+//!
+//! One thread owns the connection. Jobs that wait together are committed together: one fsync for all.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+const FILE: &str = "agent.db";
+/// More jobs than this are not put into one transaction.
+const BATCH: usize = 128;
+const VERSION: i64 = 1;
+const SCHEMA: &str = "
+create table meta (key text primary key, value) without rowid;
+-- What was last seen at each path, so that an unchanged file is not sent again.
+create table observed (
+    path blob primary key, sha256 blob not null, stamp text not null, settled integer not null
+) without rowid;
+-- What the cloud has not confirmed yet; small contents here, big ones in a file beside.
+create table spool (
+    sequence integer primary key, path blob not null, sha256 blob not null, size integer not null,
+    observed_at text not null, content blob, file text,
+    quarantined text, check ((content is null) != (file is null))
+);
+create index spool_waiting on spool (sequence) where quarantined is null;
+create table receipts (
+    sequence integer primary key, upload_id text not null, sha256 blob not null, size integer not null,
+    version_id text not null, received_at text not null
+);
+create table lan_journal (id integer primary key check (id = 1), machine text not null);
+create table lan_verdicts (
+    number integer primary key autoincrement, change_id text not null unique, verdict text not null
+);
+";
+
+#[derive(Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store {path} cannot be opened: {error}")]
+    Open { path: PathBuf, error: rusqlite::Error },
+    #[error("the state directory {path} cannot be used: {error}")]
+    Folder { path: PathBuf, error: std::io::Error },
+    #[error("the store failed: {0}")]
+    Sqlite(String),
+    #[error("the store has ended")]
+    Gone,
+}
+
+impl Store {
+    /// Opens the database in the folder, making both if they are not there.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
+        let path = folder.join(FILE);
+        let connection = connect(&path).map_err(|error| StoreError::Open { path, error })?;
+        let (jobs, waiting) = mpsc::channel();
+        thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || serve(&connection, &waiting))
+            .map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
+        Ok(Self { jobs })
+    }
+
+    /// Does the work in a transaction and answers once it is durable. A failed job undoes only itself.
+    pub async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let task = Task { work: Some(work), result: None, answer };
+        self.jobs.send(Box::new(task)).map_err(|_| StoreError::Gone)?;
+        answered.await.map_err(|_| StoreError::Gone)?
+    }
+}
+
+/// Looks into the database of an agent that may be running, without disturbing it.
+pub fn open_to_read(folder: &Path) -> Result<Connection, StoreError> {
+    let path = folder.join(FILE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(&path, flags).map_err(|error| StoreError::Open { path, error })
+}
+
+trait Job: Send {
+    fn work(&mut self, connection: &Connection) -> bool;
+    fn answer(self: Box<Self>, committed: Result<(), String>);
+}
+
+struct Task<T, W> {
+    work: Option<W>,
+    result: Option<rusqlite::Result<T>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W> Job for Task<T, W>
+where
+    T: Send,
+    W: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn work(&mut self, connection: &Connection) -> bool {
+        self.result = self.work.take().map(|work| work(connection));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), String>) {
+        let result = match (self.result, committed) {
+            (Some(Err(error)), _) => Err(StoreError::Sqlite(error.to_string())),
+            (_, Err(error)) => Err(StoreError::Sqlite(error)),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StoreError::Gone),
+        };
+        // Who asked may have been cancelled; the work is done all the same.
+        drop(self.answer.send(result));
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "busy_timeout", 5000)?;
+    // A small box: the page cache need not hold more than a few files.
+    connection.pragma_update(None, "cache_size", -1024)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version < VERSION {
+        connection
+            .execute_batch(&format!("begin immediate; {SCHEMA} pragma user_version = {VERSION}; commit;"))?;
+    }
+    Ok(connection)
+}
+
+fn serve(connection: &Connection, waiting: &mpsc::Receiver<Box<dyn Job>>) {
+    while let Ok(first) = waiting.recv() {
+        let mut batch = vec![first];
+        batch.extend(waiting.try_iter().take(BATCH - 1));
+        let committed = commit_together(connection, &mut batch).map_err(|error| {
+            drop(connection.execute_batch("rollback"));
+            error.to_string()
+        });
+        for job in batch {
+            job.answer(committed.clone());
+        }
+    }
+}
+
+fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    connection.execute_batch("begin")?;
+    for job in batch {
+        connection.execute_batch("savepoint job")?;
+        if !job.work(connection) {
+            connection.execute_batch("rollback to job")?;
+        }
+        connection.execute_batch("release job")?;
+    }
+    connection.execute_batch("commit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_job_undoes_itself_and_leaves_its_neighbours() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let put = |key: &'static str, twice: bool| {
+            store.run(move |db| {
+                let insert = "insert into meta values (?1, 1)";
+                db.execute(insert, [key])?;
+                if twice {
+                    db.execute(insert, [key])?;
+                }
+                Ok(())
+            })
+        };
+
+        let (good, bad, other) = tokio::join!(put("a", false), put("b", true), put("c", false));
+
+        assert!(good.is_ok() && bad.is_err() && other.is_ok());
+        let again = Store::open(folder.path()).unwrap();
+        let keys = again
+            .run(|db| db.query_row("select group_concat(key) from meta", [], |row| row.get::<_, String>(0)))
+            .await
+            .unwrap();
+        assert_eq!(keys, "a,c");
+    }
+
+    #[tokio::test]
+    async fn the_database_is_as_durable_as_promised() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+
+        let (journal, synchronous) = store
+            .run(|db| {
+                let journal: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+                let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+                Ok((journal, synchronous))
+            })
+            .await
+            .unwrap();
+
+        assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+    }
+}

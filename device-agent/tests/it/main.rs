@@ -1,0 +1,9 @@
+//! The agent's parts, each on what it really runs on: a real folder, a real database, a real server.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod capture;
+mod enrolment;
+mod lan_apply;
+mod support;
+mod upload;

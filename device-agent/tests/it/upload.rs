@@ -1,0 +1,350 @@
+//! Uploads and logins against a server that keeps the contract, and now and then does not.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::{Bytes, to_bytes},
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use device_agent::{
+    api_session::{ApiSession, signature::Audience},
+    capture::{complete, spool::Spool},
+    clock::Clock,
+    credentials::CredentialSource,
+    upload::Uploader,
+};
+use device_model::{
+    login::{LoginAnswer, LoginRequest, NonceAnswer},
+    upload::{
+        ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
+    },
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{entries, eventually, spool_in};
+
+const THING: &str = "tenpo-0001";
+
+#[derive(Default)]
+struct Cloud {
+    /// What the next uploads are answered with instead of a receipt.
+    faults: VecDeque<Fault>,
+    tokens: Vec<String>,
+    logins: Vec<LoginRequest>,
+    credentials_fetched: usize,
+    stored: Vec<Stored>,
+    objects: HashMap<String, Vec<u8>>,
+    floor: u64,
+}
+
+#[derive(Clone)]
+enum Fault {
+    Status(u16),
+    /// 503 with a wish for time.
+    Later(u64),
+    /// A receipt for something else.
+    OtherReceipt,
+    /// The session is over, from here on.
+    EndSession,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stored {
+    path: Vec<u8>,
+    sequence: u64,
+    observed_at: DateTime<Utc>,
+    id: String,
+}
+
+type Shared = Arc<Mutex<Cloud>>;
+
+async fn nonce() -> Json<NonceAnswer> {
+    let now = Clock::system().now();
+    Json(NonceAnswer { nonce: "nonce".to_owned(), expires_at: now + TimeDelta::seconds(60), now })
+}
+
+async fn credentials(
+    State(cloud): State<Shared>,
+    Path(alias): Path<String>,
+    headers: HeaderMap,
+) -> Json<Value> {
+    assert_eq!((alias.as_str(), headers["x-amzn-iot-thingname"].to_str().unwrap()), ("alias", THING));
+    cloud.lock().unwrap().credentials_fetched += 1;
+    Json(json!({"credentials": {"accessKeyId": "ASIAEXAMPLEEXAMPLE01", "secretAccessKey": "s",
+        "sessionToken": "t", "expiration": Clock::system().now() + TimeDelta::hours(1)}}))
+}
+
+async fn login(State(cloud): State<Shared>, Json(request): Json<LoginRequest>) -> Json<LoginAnswer> {
+    let mut cloud = cloud.lock().unwrap();
+    cloud.logins.push(request);
+    let token = format!("token-{}", cloud.logins.len());
+    cloud.tokens = vec![token.clone()];
+    Json(LoginAnswer {
+        token,
+        expires_at: Clock::system().now() + TimeDelta::minutes(15),
+        sequence_floor: cloud.floor,
+    })
+}
+
+async fn upload(State(cloud): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body: Bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
+    let mut cloud = cloud.lock().unwrap();
+    let bearer = header("authorization");
+    if !cloud.tokens.iter().any(|token| bearer == format!("Bearer {token}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let fault = cloud.faults.pop_front();
+    match fault {
+        Some(Fault::Status(status)) => return StatusCode::from_u16(status).unwrap().into_response(),
+        Some(Fault::Later(seconds)) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response();
+        }
+        Some(Fault::EndSession) => {
+            cloud.tokens.clear();
+            return StatusCode::UNAUTHORIZED.into_response();
+        }
+        Some(Fault::OtherReceipt) | None => {}
+    }
+    let path = URL_SAFE_NO_PAD.decode(header(PATH_HEADER)).unwrap();
+    let hash = ContentHash::of(&body);
+    let upload_id = UploadId::of(&THING.parse().unwrap(), &path, hash);
+    assert_eq!(ContentHash::from_digest_header(&header(DIGEST_HEADER)), Some(hash));
+    assert_eq!(header("content-length"), body.len().to_string());
+    assert_eq!(id, upload_id.to_string());
+    cloud.stored.push(Stored {
+        path,
+        sequence: header(SEQUENCE_HEADER).parse().unwrap(),
+        observed_at: header(OBSERVED_AT_HEADER).parse().unwrap(),
+        id: id.clone(),
+    });
+    cloud.objects.insert(id, body.to_vec());
+    let wrong = u64::from(matches!(fault, Some(Fault::OtherReceipt)));
+    Json(Receipt {
+        upload_id,
+        thing: THING.parse().unwrap(),
+        sha256: hash,
+        size: body.len() as u64 + wrong,
+        version_id: "v1".to_owned(),
+        received_at: Clock::system().now(),
+    })
+    .into_response()
+}
+
+struct Bed {
+    cloud: Shared,
+    spool: Spool,
+    state: TempDir,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Bed {
+    async fn start(faults: impl IntoIterator<Item = Fault>, files: &[(&str, &[u8])]) -> Self {
+        Self::start_with(Clock::system(), faults, files).await
+    }
+
+    async fn start_with(
+        clock: Arc<Clock>,
+        faults: impl IntoIterator<Item = Fault>,
+        files: &[(&str, &[u8])],
+    ) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let cloud = Shared::default();
+        cloud.lock().unwrap().faults = faults.into_iter().collect();
+        let state = tempfile::tempdir().unwrap();
+        let spool = spool_in(state.path()).await;
+        let mut bed = Self { cloud, spool, state, tasks: JoinSet::new() };
+        for (name, content) in files {
+            bed.capture(name, content, &clock).await;
+        }
+        bed.serve(clock).await;
+        bed
+    }
+
+    async fn serve(&mut self, clock: Arc<Clock>) {
+        let router = Router::new()
+            .route("/v1/device/nonce", post(nonce))
+            .route("/v1/device/login", post(login))
+            .route("/role-aliases/{alias}/credentials", get(credentials))
+            .route("/v1/uploads/{id}", put(upload))
+            .with_state(Arc::clone(&self.cloud));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        self.tasks.spawn(async move { Ok(axum::serve(listener, router).await?) });
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(device_agent::identity::anonymous_tls(None).unwrap())
+            .build()
+            .unwrap();
+        let thing: device_model::thing_name::ThingName = THING.parse().unwrap();
+        let audience = Audience {
+            sts_host: "127.0.0.1:4566".to_owned(),
+            region: "ap-northeast-1".to_owned(),
+            server_id: "server".to_owned(),
+        };
+        let credentials = CredentialSource::new(http.clone(), &url, "alias", thing.clone()).unwrap();
+        let session = ApiSession::new(
+            http.clone(),
+            url.clone(),
+            thing.clone(),
+            audience,
+            clock,
+            self.spool.clone(),
+            credentials,
+        );
+        let uploader =
+            Uploader { http, fleet_api: url, thing, session: Arc::new(session), spool: self.spool.clone() };
+        self.tasks.spawn(uploader.run(CancellationToken::new()));
+    }
+
+    async fn capture(&self, name: &str, content: &[u8], clock: &Clock) {
+        let file = self.state.path().join("read-me");
+        device_agent::durable::replace(&file, content).unwrap();
+        let whole = complete::read(self.state.path(), b"read-me", self.spool.folder()).unwrap();
+        self.spool.add(name.into(), whole, clock.now(), true).await.unwrap();
+    }
+
+    async fn drained(&self) {
+        eventually("the spool is empty", || async { entries(&self.spool).await.is_empty().then_some(()) })
+            .await;
+    }
+
+    fn stored(&self) -> Vec<Stored> {
+        let mut stored = self.cloud.lock().unwrap().stored.clone();
+        stored.sort_by_key(|one| one.sequence);
+        stored
+    }
+}
+
+#[tokio::test]
+async fn everything_arrives_as_it_was_and_is_dropped_against_its_receipt() {
+    let big = vec![9; complete::INLINE * 3];
+    let bed =
+        Bed::start([], &[("処方/a.csv", b"A"), ("big", &big), ("empty", b""), ("処方/a.csv", b"B")]).await;
+
+    bed.drained().await;
+
+    let paths: Vec<_> = bed.stored().into_iter().map(|one| one.path).collect();
+    assert_eq!(paths, ["処方/a.csv", "big", "empty", "処方/a.csv"].map(|path| path.as_bytes().to_vec()));
+    let cloud = bed.cloud.lock().unwrap();
+    assert!(cloud.objects.values().any(|object| *object == big));
+    assert_eq!((cloud.logins.len(), cloud.credentials_fetched), (1, 1));
+    assert_eq!(std::fs::read_dir(bed.spool.folder()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_earlier_content_is_sent_again_under_the_same_id() {
+    let bed = Bed::start([], &[("f", b"A"), ("f", b"B"), ("f", b"A"), ("f", b"A")]).await;
+
+    bed.drained().await;
+
+    let ids: Vec<_> = bed.stored().into_iter().map(|one| one.id).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(ids[0], ids[2]);
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_opened_again_with_the_same_credentials() {
+    let bed = Bed::start([Fault::EndSession], &[("a", b"A"), ("b", b"B")]).await;
+
+    bed.drained().await;
+
+    let cloud = bed.cloud.lock().unwrap();
+    assert_eq!((cloud.logins.len(), cloud.credentials_fetched), (2, 1));
+}
+
+#[tokio::test]
+async fn what_will_never_be_taken_is_set_aside_and_the_rest_goes_on() {
+    for status in [400, 413, 422] {
+        let bed = Bed::start([Fault::Status(status)], &[("a", b"A"), ("b", b"B"), ("c", b"C")]).await;
+
+        bed.drained().await;
+
+        assert_eq!(bed.stored().len(), 2, "{status}");
+        let (backlog, _) = bed.spool.backlog().await.unwrap();
+        assert_eq!((backlog.count, backlog.quarantined), (0, 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_busy_cloud_is_given_the_time_it_asks_for() {
+    let asked = std::time::Instant::now();
+    let bed = Bed::start([Fault::Later(1)], &[("a", b"A")]).await;
+
+    bed.drained().await;
+
+    assert!(asked.elapsed() >= Duration::from_secs(1));
+    assert_eq!(bed.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn one_broken_answer_or_false_receipt_drops_nothing_and_holds_nobody_up() {
+    for fault in [Fault::Status(500), Fault::OtherReceipt] {
+        let bed = Bed::start([fault], &[("a", b"A"), ("b", b"B")]).await;
+
+        bed.drained().await;
+
+        let paths = bed.stored().into_iter().map(|one| one.path).collect::<std::collections::HashSet<_>>();
+        assert_eq!(paths.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_box_that_is_refused_stops_asking_and_keeps_everything() {
+    let bed = Bed::start([Fault::Status(403), Fault::Status(403)], &[("a", b"A"), ("b", b"B")]).await;
+    eventually("both were refused", || async { bed.cloud.lock().unwrap().faults.is_empty().then_some(()) })
+        .await;
+
+    bed.capture("c", b"C", &Clock::system()).await;
+    tokio::time::timeout(Duration::from_millis(300), bed.drained()).await.unwrap_err();
+
+    assert_eq!(entries(&bed.spool).await.len(), 3);
+    assert_eq!(bed.stored(), []);
+}
+
+#[tokio::test]
+async fn a_box_three_hours_off_signs_with_the_clouds_time() {
+    let real = Clock::system();
+    for hours in [-3, 3] {
+        let clock = Clock::reading(move || Clock::system().now() + TimeDelta::hours(hours));
+        let bed = Bed::start_with(Arc::clone(&clock), [], &[("before", b"A")]).await;
+        bed.drained().await;
+        bed.capture("after", b"B", &clock).await;
+        bed.drained().await;
+
+        let signed = bed.cloud.lock().unwrap().logins[0].amz_date.clone();
+        let signed = chrono::NaiveDateTime::parse_from_str(&signed, "%Y%m%dT%H%M%SZ").unwrap().and_utc();
+        assert!((real.now() - signed).num_seconds().abs() < 30);
+        let after = bed.stored()[1].observed_at;
+        assert!((real.now() - after).num_seconds().abs() < 30);
+    }
+}
+
+#[tokio::test]
+async fn the_clouds_floor_raises_the_count_before_anything_is_sent() {
+    let bed = Bed::start([], &[]).await;
+    bed.cloud.lock().unwrap().floor = 100;
+
+    bed.capture("a", b"A", &Clock::system()).await;
+    bed.drained().await;
+    bed.capture("b", b"B", &Clock::system()).await;
+    bed.drained().await;
+
+    // The first was counted before the login told of the floor.
+    let sequences: Vec<_> = bed.stored().into_iter().map(|one| one.sequence).collect();
+    assert_eq!(sequences, [101, 102]);
+}
