@@ -1,0 +1,277 @@
+//! The bytes of objects: received into a draft, verified, and only then given their place.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::{HeaderMap, StatusCode};
+use s3s::{
+    S3Error, S3ErrorCode, S3Result, TrailingHeaders,
+    checksum::ChecksumHasher,
+    crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256},
+    dto::StreamingBlob,
+    s3_error,
+};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{index::internal, meta::Algorithm};
+
+/// The largest object that one request may put.
+const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
+
+/// Two folders: `draft`, emptied at the start, and `objects`, in 256 shards.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    root: PathBuf,
+}
+
+/// Bytes that were received and verified, but are no object yet. Dropped, they are gone.
+pub struct Draft {
+    file: NamedTempFile,
+    pub size: u64,
+    pub md5: [u8; 16],
+    pub checksums: BTreeMap<Algorithm, String>,
+}
+
+/// What a client says of the bytes it sends.
+#[derive(Default)]
+pub struct Claims {
+    pub length: Option<i64>,
+    pub md5: Option<String>,
+    pub checksums: BTreeMap<Algorithm, String>,
+    /// Algorithms asked for without a sum in the headers: it comes in the trailer, or is only to be kept.
+    pub wanted: BTreeSet<Algorithm>,
+}
+
+impl Contents {
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let drafts = root.join("draft");
+        if drafts.exists() {
+            std::fs::remove_dir_all(&drafts)?;
+        }
+        std::fs::create_dir_all(&drafts)?;
+        for shard in 0..=u8::MAX {
+            std::fs::create_dir_all(root.join("objects").join(hex::encode([shard])))?;
+        }
+        File::open(root.join("objects"))?.sync_all()?;
+        File::open(root)?.sync_all()?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join("objects").join(name.get(..2).unwrap_or("00")).join(name)
+    }
+
+    pub fn draft(&self) -> S3Result<NamedTempFile> {
+        NamedTempFile::new_in(self.root.join("draft")).map_err(internal)
+    }
+
+    /// Streams a body to disk and holds it against all that the client claims of it.
+    pub async fn receive(
+        &self,
+        body: Option<StreamingBlob>,
+        mut claims: Claims,
+        trailers: Option<TrailingHeaders>,
+    ) -> S3Result<Draft> {
+        claims.wanted.extend(claims.checksums.keys());
+        let mut sums = Sums::new(&claims.wanted);
+        let draft = self.draft()?;
+        let mut file = tokio::fs::File::from_std(draft.reopen().map_err(internal)?);
+        if let Some(mut body) = body {
+            while let Some(chunk) = body.next().await {
+                let chunk = chunk.map_err(|error| broken(&error.to_string()))?;
+                sums.update(&chunk);
+                if sums.size > LARGEST {
+                    return Err(s3_error!(EntityTooLarge));
+                }
+                file.write_all(&chunk).await.map_err(internal)?;
+            }
+        }
+        file.flush().await.map_err(internal)?;
+        if claims.length.is_some_and(|length| u64::try_from(length) != Ok(sums.size)) {
+            return Err(s3_error!(IncompleteBody));
+        }
+        if let Some(trailers) = trailers.and_then(|trailers| trailers.take()) {
+            claims.checksums.extend(sums_in(&trailers));
+        }
+        let (size, md5, checksums) = sums.finish();
+        claims.check(&md5, &checksums)?;
+        Ok(Draft { file: draft, size, md5, checksums })
+    }
+
+    /// Makes a draft durable under a new name. Blocks.
+    pub fn keep(&self, draft: Draft) -> S3Result<String> {
+        let name = hex::encode(rand::random::<[u8; 16]>());
+        let path = self.path(&name);
+        draft.file.as_file().sync_all().map_err(internal)?;
+        draft.file.persist(&path).map_err(|error| internal(error.error))?;
+        let folder = path.parent().map(File::open).transpose().map_err(internal)?;
+        folder.map(|folder| folder.sync_all()).transpose().map_err(internal)?;
+        Ok(name)
+    }
+
+    /// Joins files to a new draft, in their order. Blocks.
+    pub fn join(&self, names: &[String], wanted: &BTreeSet<Algorithm>) -> S3Result<Draft> {
+        let mut draft = self.draft()?;
+        let mut sums = Sums::new(wanted);
+        let mut buffer = vec![0; 256 * 1024];
+        for name in names {
+            let mut file = self.open_content(name)?;
+            loop {
+                let read = std::io::Read::read(&mut file, &mut buffer).map_err(internal)?;
+                if read == 0 {
+                    break;
+                }
+                sums.update(&buffer[..read]);
+                draft.write_all(&buffer[..read]).map_err(internal)?;
+            }
+        }
+        let (size, md5, checksums) = sums.finish();
+        Ok(Draft { file: draft, size, md5, checksums })
+    }
+
+    pub fn open_content(&self, name: &str) -> S3Result<File> {
+        File::open(self.path(name)).map_err(internal)
+    }
+
+    /// A file that stays behind costs space and nothing else.
+    pub fn remove(&self, name: &str) {
+        if let Err(error) = std::fs::remove_file(self.path(name)) {
+            tracing::warn!(error = %error, "a deleted object's file is still there");
+        }
+    }
+}
+
+/// The running sums over a body.
+struct Sums {
+    size: u64,
+    md5: Md5,
+    others: ChecksumHasher,
+}
+
+impl Sums {
+    /// CRC-64/NVME is what S3 keeps of an object whose client asked for nothing.
+    fn new(wanted: &BTreeSet<Algorithm>) -> Self {
+        let of = |algorithm| wanted.contains(&algorithm);
+        let others = ChecksumHasher {
+            crc32: of(Algorithm::Crc32).then(Crc32::new),
+            crc32c: of(Algorithm::Crc32c).then(Crc32c::new),
+            sha1: of(Algorithm::Sha1).then(Sha1::new),
+            sha256: of(Algorithm::Sha256).then(Sha256::new),
+            crc64nvme: (of(Algorithm::Crc64Nvme) || wanted.is_empty()).then(Crc64Nvme::new),
+        };
+        Self { size: 0, md5: Md5::new(), others }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.md5.update(bytes);
+        self.others.update(bytes);
+    }
+
+    fn finish(self) -> (u64, [u8; 16], BTreeMap<Algorithm, String>) {
+        let sums = self.others.finalize();
+        let checksums = [
+            (Algorithm::Crc32, sums.checksum_crc32),
+            (Algorithm::Crc32c, sums.checksum_crc32c),
+            (Algorithm::Crc64Nvme, sums.checksum_crc64nvme),
+            (Algorithm::Sha1, sums.checksum_sha1),
+            (Algorithm::Sha256, sums.checksum_sha256),
+        ];
+        let checksums =
+            checksums.into_iter().filter_map(|(algorithm, sum)| Some((algorithm, sum?))).collect();
+        (self.size, self.md5.finalize(), checksums)
+    }
+}
+
+impl Claims {
+    /// What the headers and the named trailers of a request announce.
+    pub fn read(headers: &HeaderMap, length: Option<i64>, md5: Option<String>) -> S3Result<Self> {
+        let checksums: BTreeMap<Algorithm, String> = sums_in(headers).collect();
+        for (algorithm, sum) in &checksums {
+            let bytes = BASE64_STANDARD.decode(sum).map(|bytes| bytes.len());
+            if bytes != Ok(algorithm.length()) {
+                return Err(s3_error!(InvalidRequest, "Value for {} header is invalid.", algorithm.header()));
+            }
+        }
+        if md5.as_ref().is_some_and(|md5| BASE64_STANDARD.decode(md5).map(|bytes| bytes.len()) != Ok(16)) {
+            return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified was invalid."));
+        }
+        let trailer = headers.get("x-amz-trailer").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let asked = ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"]
+            .iter()
+            .filter_map(|name| headers.get(*name)?.to_str().ok());
+        let wanted = asked
+            .chain(trailer.split(',').filter_map(|name| name.trim().strip_prefix("x-amz-checksum-")))
+            .filter_map(Algorithm::named)
+            .collect();
+        Ok(Self { length, md5, checksums, wanted })
+    }
+
+    /// Whether the client claims anything by which a broken body would be noticed.
+    pub fn has_any(&self) -> bool {
+        self.md5.is_some() || !self.checksums.is_empty() || !self.wanted.is_empty()
+    }
+
+    fn check(&self, md5: &[u8; 16], checksums: &BTreeMap<Algorithm, String>) -> S3Result<()> {
+        if self.md5.as_ref().is_some_and(|claimed| *claimed != BASE64_STANDARD.encode(md5)) {
+            return Err(s3_error!(
+                BadDigest,
+                "The Content-MD5 you specified did not match what we received."
+            ));
+        }
+        for (algorithm, claimed) in &self.checksums {
+            if checksums.get(algorithm) != Some(claimed) {
+                return Err(s3_error!(
+                    BadDigest,
+                    "The {} you specified did not match the calculated checksum.",
+                    algorithm.name()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sums_in(headers: &HeaderMap) -> impl Iterator<Item = (Algorithm, String)> {
+    Algorithm::ALL
+        .into_iter()
+        .filter_map(|algorithm| Some((algorithm, headers.get(algorithm.header())?.to_str().ok()?.to_owned())))
+}
+
+/// A body that did not come as it was announced: s3s tells why in words only.
+fn broken(why: &str) -> S3Error {
+    if why.contains("Sha256Mismatch") {
+        let mut error = S3Error::with_message(
+            S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()),
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        );
+        error.set_status_code(StatusCode::BAD_REQUEST);
+        return error;
+    }
+    if why.contains("SignatureMismatch") {
+        return s3_error!(SignatureDoesNotMatch);
+    }
+    if why.contains("FormatError") || why.contains("TooLarge") || why.contains("TooMany") {
+        return s3_error!(InvalidRequest, "The aws-chunked body is malformed.");
+    }
+    s3_error!(IncompleteBody)
+}
+
+/// A piece of a file as a body.
+pub fn stream(file: File, start: u64, length: u64) -> S3Result<StreamingBlob> {
+    use std::io::{Seek as _, SeekFrom};
+    use tokio::io::AsyncReadExt as _;
+    let mut file = file;
+    file.seek(SeekFrom::Start(start)).map_err(internal)?;
+    let reader = tokio::fs::File::from_std(file).take(length);
+    let stream = tokio_util::io::ReaderStream::with_capacity(reader, 64 * 1024);
+    Ok(StreamingBlob::wrap::<_, std::io::Error>(stream.map(|chunk: std::io::Result<Bytes>| chunk)))
+}

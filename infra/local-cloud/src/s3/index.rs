@@ -1,0 +1,241 @@
+//! Which objects there are: one SQLite table of versions, whose transactions make conditional writes atomic.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use s3s::{S3Error, S3Result, s3_error};
+
+use super::meta::{Meta, Object, Version};
+
+pub struct Index(Mutex<Connection>);
+
+/// A condition on the current object of a key, judged in the same transaction as the write.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// `If-None-Match: *`
+    Absent,
+    /// `If-Match: "etag"`, or `*`.
+    Matches(Option<String>),
+}
+
+/// What became of a delete.
+pub struct Deleted {
+    /// The version that was removed, or the marker that was laid.
+    pub version_id: Option<String>,
+    pub marker: bool,
+    /// The file that nobody refers to any more.
+    pub content: Option<String>,
+}
+
+const SCHEMA: &str = "
+    create table if not exists version (
+        seq        integer primary key autoincrement,
+        bucket     text not null,
+        key        text not null,
+        version_id text not null,
+        modified   text not null,
+        object     text,
+        unique (bucket, key, version_id)
+    );
+    create index if not exists version_order on version (bucket, key, seq desc);
+    create table if not exists upload (
+        upload_id  text primary key,
+        bucket     text not null,
+        key        text not null,
+        initiated  text not null,
+        meta       text not null
+    );
+    create table if not exists part (
+        upload_id  text not null references upload on delete cascade,
+        number     integer not null,
+        object     text not null,
+        modified   text not null,
+        primary key (upload_id, number)
+    );
+";
+
+const COLUMNS: &str = "seq, key, version_id, modified, object";
+
+impl Index {
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let db = Connection::open(path)?;
+        // FULL: what was answered with 200 is there after a power cut.
+        db.execute_batch(
+            "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000;",
+        )?;
+        db.execute_batch(SCHEMA)?;
+        Ok(Self(Mutex::new(db)))
+    }
+
+    /// Runs `work` in a transaction that writes.
+    pub fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> S3Result<T>) -> S3Result<T> {
+        let mut db = self.0.lock();
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(internal)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(internal)?;
+        Ok(done)
+    }
+
+    pub fn read<T>(&self, work: impl FnOnce(&Connection) -> S3Result<T>) -> S3Result<T> {
+        work(&self.0.lock())
+    }
+}
+
+/// The current version of a key, a delete marker included.
+pub fn current(db: &Connection, bucket: &str, key: &str) -> S3Result<Option<Version>> {
+    let sql =
+        format!("select {COLUMNS} from version where bucket = ?1 and key = ?2 order by seq desc limit 1");
+    let mut statement = db.prepare_cached(&sql).map_err(internal)?;
+    statement.query_row(params![bucket, key], version).optional().map_err(internal)
+}
+
+pub fn by_id(db: &Connection, bucket: &str, key: &str, version_id: &str) -> S3Result<Option<Version>> {
+    let sql = format!("select {COLUMNS} from version where bucket = ?1 and key = ?2 and version_id = ?3");
+    let mut statement = db.prepare_cached(&sql).map_err(internal)?;
+    statement.query_row(params![bucket, key, version_id], version).optional().map_err(internal)
+}
+
+/// The first version whose key is `from` (or after it), in the order of keys, the newest first.
+pub fn first_from(db: &Connection, bucket: &str, from: &str, inclusive: bool) -> S3Result<Option<Version>> {
+    let than = if inclusive { ">=" } else { ">" };
+    let sql = format!(
+        "select {COLUMNS} from version where bucket = ?1 and key {than} ?2 order by key, seq desc limit 1"
+    );
+    let mut statement = db.prepare_cached(&sql).map_err(internal)?;
+    statement.query_row(params![bucket, from], version).optional().map_err(internal)
+}
+
+/// The next older version of the same key.
+pub fn older(db: &Connection, bucket: &str, key: &str, seq: i64) -> S3Result<Option<Version>> {
+    let sql = format!(
+        "select {COLUMNS} from version where bucket = ?1 and key = ?2 and seq < ?3 order by seq desc limit 1"
+    );
+    let mut statement = db.prepare_cached(&sql).map_err(internal)?;
+    statement.query_row(params![bucket, key, seq], version).optional().map_err(internal)
+}
+
+/// Puts an object where its condition allows it. Answers with the file that it replaced in an unversioned bucket.
+pub fn put(
+    db: &Connection,
+    bucket: &str,
+    new: &Version,
+    condition: Option<&Condition>,
+) -> S3Result<Option<String>> {
+    let exists = current(db, bucket, &new.key)?.and_then(|version| version.object);
+    match (condition, &exists) {
+        (None, _) | (Some(Condition::Absent), None) | (Some(Condition::Matches(None)), Some(_)) => {}
+        (Some(Condition::Matches(Some(etag))), Some(object)) if object.etag == *etag => {}
+        (Some(Condition::Matches(_)), None) => return Err(s3_error!(NoSuchKey)),
+        (Some(_), Some(_)) => {
+            return Err(s3_error!(
+                PreconditionFailed,
+                "At least one of the pre-conditions you specified did not hold"
+            ));
+        }
+    }
+    let replaced = by_id(db, bucket, &new.key, &new.version_id)?.and_then(|version| version.object);
+    insert(db, bucket, new)?;
+    Ok(replaced.map(|object| object.content))
+}
+
+fn insert(db: &Connection, bucket: &str, new: &Version) -> S3Result<()> {
+    let object = new.object.as_ref().map(serde_json::to_string).transpose().map_err(internal)?;
+    db.prepare_cached(
+        "insert or replace into version (bucket, key, version_id, modified, object) values (?1, ?2, ?3, ?4, ?5)",
+    )
+    .and_then(|mut s| s.execute(params![bucket, new.key, new.version_id, new.modified.to_rfc3339(), object]))
+    .map_err(internal)?;
+    Ok(())
+}
+
+/// Deletes one version, unless it is locked.
+pub fn delete_version(
+    db: &Connection,
+    bucket: &str,
+    key: &str,
+    version_id: &str,
+    now: DateTime<Utc>,
+    bypass: bool,
+) -> S3Result<Deleted> {
+    let found = by_id(db, bucket, key, version_id)?;
+    let marker = found.as_ref().is_some_and(|version| version.object.is_none());
+    let object = found.and_then(|version| version.object);
+    if object.as_ref().is_some_and(|object| object.meta.is_locked(now, bypass)) {
+        return Err(s3_error!(AccessDenied, "Access Denied because object protected by object lock."));
+    }
+    db.execute(
+        "delete from version where bucket = ?1 and key = ?2 and version_id = ?3",
+        params![bucket, key, version_id],
+    )
+    .map_err(internal)?;
+    let content = object.map(|object| object.content);
+    Ok(Deleted { version_id: Some(version_id.to_owned()), marker, content })
+}
+
+/// Hides a key behind a marker; in an unversioned bucket (`marker_id` None) the object goes.
+pub fn delete(
+    db: &Connection,
+    bucket: &str,
+    key: &str,
+    marker_id: Option<String>,
+    now: DateTime<Utc>,
+) -> S3Result<Deleted> {
+    match marker_id {
+        Some(version_id) => {
+            let marker = Version {
+                seq: 0,
+                key: key.to_owned(),
+                version_id: version_id.clone(),
+                modified: now,
+                object: None,
+            };
+            insert(db, bucket, &marker)?;
+            Ok(Deleted { version_id: Some(version_id), marker: true, content: None })
+        }
+        None => {
+            let gone = delete_version(db, bucket, key, "null", now, false)?;
+            Ok(Deleted { version_id: None, marker: false, ..gone })
+        }
+    }
+}
+
+/// Rewrites what is kept of an object beside its bytes.
+pub fn update_meta(db: &Connection, version: &Version, meta: Meta) -> S3Result<()> {
+    let Some(object) = version.object.clone() else { return Err(s3_error!(MethodNotAllowed)) };
+    let object = serde_json::to_string(&Object { meta, ..object }).map_err(internal)?;
+    db.execute("update version set object = ?2 where seq = ?1", params![version.seq, object])
+        .map_err(internal)?;
+    Ok(())
+}
+
+pub fn internal(error: impl std::error::Error + Send + Sync + 'static) -> S3Error {
+    tracing::error!(error = %error, "S3's index failed");
+    S3Error::internal_error(error)
+}
+
+pub fn parse<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+pub fn parse_date(row: &Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
+    let text: String = row.get(column)?;
+    DateTime::parse_from_rfc3339(&text).map(|date| date.to_utc()).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
+    let has_object = row.get_ref(4)? != rusqlite::types::ValueRef::Null;
+    Ok(Version {
+        seq: row.get(0)?,
+        key: row.get(1)?,
+        version_id: row.get(2)?,
+        modified: parse_date(row, 3)?,
+        object: if has_object { Some(parse(row, 4)?) } else { None },
+    })
+}
