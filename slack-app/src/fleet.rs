@@ -187,7 +187,7 @@ pub struct DueMessage {
     pub place: Option<Posted>,
     /// Which state of the change it is to show.
     pub revision: i64,
-    /// How often in a row Slack did not take it.
+    /// How often in a row it was taken before and not shown; whoever took it may have died.
     pub attempt: u32,
     pub story: ChangeStory,
 }

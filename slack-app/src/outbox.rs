@@ -3,7 +3,7 @@
 //! A message that could not be shown stays due; one that Slack will never take is given up, so that
 //! nothing goes round for ever. The change itself stands in the fleet, whatever becomes of its message.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,8 @@ use crate::{
 
 /// One edit of a message in this time: Slack allows about fifty a minute in all.
 const PAUSE: Duration = Duration::from_secs(3);
-const LEASE: Duration = Duration::from_mins(1);
+const LEASE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(3);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// A channel that is gone or archived is looked at again this often, for about a week.
@@ -27,9 +28,14 @@ const CHANNEL_ATTEMPTS: u32 = 168;
 /// Shows what is due until `stop`.
 pub async fn run<O: Outbox>(web: Web, outbox: O, channel_id: String, stop: CancellationToken) {
     loop {
+        let mut showing = pin!(show_next(&web, &outbox, &channel_id));
         let shown = tokio::select! {
-            () = stop.cancelled() => return,
-            shown = show_next(&web, &outbox, &channel_id) => shown,
+            shown = &mut showing => shown,
+            () = stop.cancelled() => {
+                // What is under way is finished if it can be: else nobody knows whether it was posted.
+                let _ = tokio::time::timeout(GRACE, showing).await;
+                return;
+            }
         };
         match shown {
             Ok(true) => continue,
