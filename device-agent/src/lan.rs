@@ -6,15 +6,15 @@ pub mod fake;
 pub mod journal;
 pub mod report;
 pub mod state;
+pub mod window;
 
-use std::{collections::HashSet, io, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, pin::pin, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use device_model::{
     change::ChangeId,
     outcome::{Verdict, code},
     shadow::{Effective, KEPT_VERDICTS, TrialPhase},
-    window::{Position, Window},
 };
 use serde_json::Value;
 use tokio::{sync::mpsc, time::sleep};
@@ -26,12 +26,11 @@ use crate::{
     lan::{
         desire::{Desire, Reader},
         journal::{Found, Journal},
-        state::{Ending, Event, Machine, Profile, State, Wish},
+        state::{Ending, Event, Machine, Profile, State},
+        window::Missed,
     },
 };
 
-/// How often a closed window is looked at, if it does not say when it opens.
-const LOOK_AT_WINDOW: Duration = Duration::from_secs(15);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_mins(1);
 
@@ -79,7 +78,9 @@ pub struct Applier<I> {
 
 enum Woken {
     Event(Event),
-    Desired(Option<Value>),
+    Desire(Desire),
+    /// Whoever tells what is desired has ended.
+    Nobody,
 }
 
 impl<I: LanInterface> Applier<I> {
@@ -126,26 +127,46 @@ impl<I: LanInterface> Applier<I> {
             };
             match woken {
                 Woken::Event(event) => self.advance(event).await?,
-                Woken::Desired(Some(value)) => self.take(value).await?,
-                Woken::Desired(None) => return Ok(()),
+                Woken::Desire(desire) => self.take(desire).await?,
+                Woken::Nobody => return Ok(()),
             }
             self.settle_pending().await?;
         }
     }
 
     /// Acts on the present state until something comes of it. Before the commit point a newer wish
-    /// cuts in; from there on it waits.
+    /// cuts in; from there on it waits. What is known already disturbs nothing.
     async fn wake(&self, desired: &mut mpsc::UnboundedReceiver<Value>) -> Woken {
-        match &self.machine.state {
-            State::Idle => Woken::Desired(desired.recv().await),
-            State::Staged { .. } | State::Trying { .. } => tokio::select! {
+        let may_cut_in =
+            matches!(self.machine.state, State::Idle | State::Staged { .. } | State::Trying { .. });
+        let mut act = pin!(self.act());
+        loop {
+            tokio::select! {
                 // The wish first: a trial that is overtaken need not be finished.
                 biased;
-                value = desired.recv() => Woken::Desired(value),
-                event = self.act() => Woken::Event(event),
-            },
-            State::Committing { .. } | State::RollingBack { .. } => Woken::Event(self.act().await),
+                value = desired.recv(), if may_cut_in => match value {
+                    None => return Woken::Nobody,
+                    Some(value) => {
+                        if let Some(desire) = self.news(value) {
+                            return Woken::Desire(desire);
+                        }
+                    }
+                },
+                event = &mut act => return Woken::Event(event),
+            }
         }
+    }
+
+    /// What the desired state asks for, unless that is in hand, waiting or over.
+    fn news(&self, value: Value) -> Option<Desire> {
+        let Some(desire) = self.reader.read(value) else {
+            tracing::warn!("the shadow's desired state does not say which change it is");
+            return None;
+        };
+        let id = desire.change_id();
+        let in_hand = self.machine.state.trial().is_some_and(|(change, ..)| change == id);
+        let waiting = self.pending.as_ref().is_some_and(|pending| pending.change_id() == id);
+        (!in_hand && !waiting && !self.ended.contains(id)).then_some(desire)
     }
 
     /// The side effect of the present state, which is in the journal already.
@@ -154,7 +175,15 @@ impl<I: LanInterface> Applier<I> {
             self.interface.reached(step).await;
         }
         match &self.machine.state {
-            State::Staged { wish, .. } => self.wait_for_window(wish).await,
+            State::Staged { wish, .. } => {
+                if let Some(window) = &wish.window
+                    && let Err(Missed) =
+                        window::wait(window, &self.clock, self.interface.longest_trial()).await
+                {
+                    return Event::WindowMissed;
+                }
+                Event::Begin { boot_id: self.interface.boot_id() }
+            }
             State::Trying { wish, .. } => match self.try_and_probe(&wish.profile).await {
                 Ok(()) => Event::Passed,
                 Err(Fault { code, detail }) => Event::Failed { code, detail: Some(detail) },
@@ -185,39 +214,6 @@ impl<I: LanInterface> Applier<I> {
         }
     }
 
-    async fn wait_for_window(&self, wish: &Wish) -> Event {
-        if let Some(window) = &wish.window {
-            loop {
-                match self.position(window) {
-                    Position::Missed => return Event::WindowMissed,
-                    Position::Inside if self.clock.is_synced() => break,
-                    Position::Inside | Position::Outside => sleep(self.until_window(window)).await,
-                }
-            }
-        }
-        Event::Begin { boot_id: self.interface.boot_id() }
-    }
-
-    /// Where we stand, given that enough of the window must be left for a rollback. Missed only if it
-    /// is so by a clock that can be trusted.
-    fn position(&self, window: &Window) -> Position {
-        let now = self.clock.now();
-        let end = now + TimeDelta::from_std(self.interface.longest_trial()).unwrap_or_default();
-        match (window.position(now), window.position(end)) {
-            (Position::Inside, Position::Inside) => Position::Inside,
-            (Position::Missed, _) | (_, Position::Missed) if self.clock.is_synced() => Position::Missed,
-            _ => Position::Outside,
-        }
-    }
-
-    fn until_window(&self, window: &Window) -> Duration {
-        let opens = window.not_before().map(|start| start - self.clock.now());
-        let opens = opens.and_then(|wait| wait.to_std().ok()).unwrap_or(LOOK_AT_WINDOW);
-        // The clock may be put right at any moment, so nobody sleeps for hours.
-        let look = if self.clock.is_synced() { LOOK_AT_WINDOW } else { RETRY_FIRST };
-        opens.clamp(Duration::from_millis(50), look)
-    }
-
     /// Takes the state one step on: the journal has it before the network does.
     async fn advance(&mut self, event: Event) -> anyhow::Result<()> {
         let (machine, ending) = self.machine.clone().on(event)?;
@@ -234,17 +230,7 @@ impl<I: LanInterface> Applier<I> {
         self.report().await
     }
 
-    async fn take(&mut self, value: Value) -> anyhow::Result<()> {
-        let Some(desire) = self.reader.read(value) else {
-            tracing::warn!("the shadow's desired state does not say which change it is");
-            return Ok(());
-        };
-        let id = desire.change_id();
-        let in_hand = self.machine.state.trial().is_some_and(|(change, ..)| change == id);
-        let waiting = self.pending.as_ref().is_some_and(|pending| pending.change_id() == id);
-        if in_hand || waiting || self.ended.contains(id) {
-            return Ok(());
-        }
+    async fn take(&mut self, desire: Desire) -> anyhow::Result<()> {
         if let Some(older) = self.pending.replace(desire) {
             self.close(Ending::superseded(older.change_id().clone())).await?;
         }

@@ -122,20 +122,14 @@ impl Device {
         serde_json::from_slice::<Value>(&text).unwrap()["lan"]["address"].clone()
     }
 
-    /// Every report so far.
-    fn reports(&mut self) -> Vec<Value> {
+    /// The reports up to the one that was waited for.
+    async fn reports(&mut self, until: impl Fn(&Value) -> bool) -> Vec<Value> {
         let reports = &mut self.running.as_mut().unwrap().reports;
-        std::iter::from_fn(|| reports.try_recv().ok()).collect()
-    }
-
-    async fn last_report(&mut self, until: impl Fn(&Value) -> bool) -> Value {
-        let reports = &mut self.running.as_mut().unwrap().reports;
-        loop {
-            let report = reports.recv().await.unwrap();
-            if until(&report) {
-                return report;
-            }
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(&until) {
+            seen.push(reports.recv().await.unwrap());
         }
+        seen
     }
 }
 
@@ -163,16 +157,37 @@ async fn good_settings_are_applied_and_each_step_is_reported() {
 
     assert_eq!(verdict.verdict, VerdictKind::Applied);
     assert_eq!((device.address("running.json"), device.address("saved.json")), (address(9), address(9)));
-    let last = device.last_report(|report| report["verdicts"][0]["changeId"] == "a").await;
+    let reports = device.reports(|report| report["verdicts"][0]["changeId"] == "a").await;
+    let last = reports.last().unwrap();
     assert_eq!(last["lan"]["address"], address(9));
     assert_eq!(last["effective"], json!({"address": "192.168.10.9/24", "source": "static"}));
     assert_eq!(last["trial"], Value::Null);
     // Known already: told again it is left alone.
     device.want(&desired("a", 9));
     device.want(&desired("b", 10));
-    device.verdict("b").await;
-    let phases: Vec<_> = device.reports().iter().map(|report| report["trial"]["phase"].clone()).collect();
+    let reports = device.reports(|report| report["verdicts"][0]["changeId"] == "b").await;
+    let phases: Vec<_> = reports.iter().map(|report| report["trial"]["phase"].clone()).collect();
     assert_eq!(phases, [json!("staged"), json!("trying"), json!("committing"), Value::Null]);
+}
+
+#[tokio::test]
+async fn a_wish_that_is_told_again_does_not_disturb_its_own_trial() {
+    let mut device = Device::new();
+    device.start().await;
+    device.tell("gate/hold-trying", "");
+    device.want(&desired("a", 9));
+    device.held_at("trying").await;
+    fs::remove_file(device.folder().join("gate/at")).unwrap();
+
+    // A trial that began anew would say again where it is held.
+    device.want(&desired("a", 9));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+
+    assert!(!device.folder().join("gate/at").exists());
+    device.untell("gate/hold-trying");
+    assert_eq!(device.verdict("a").await.verdict, VerdictKind::Applied);
 }
 
 #[tokio::test]
@@ -328,7 +343,7 @@ async fn a_window_is_waited_for_and_a_missed_one_ends_the_change() {
     };
 
     device.want(&within("missed", TimeDelta::hours(-2), TimeDelta::hours(-1)));
-    device.last_report(|report| report["trial"]["phase"] == "staged").await;
+    device.reports(|report| report["trial"]["phase"] == "staged").await;
     // Nothing is missed by a clock that nobody vouches for.
     assert_eq!(Journal(device.store.clone()).verdicts(1).await.unwrap(), []);
     device.clock.learn(now);
