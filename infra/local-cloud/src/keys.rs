@@ -76,11 +76,11 @@ pub struct Credentials {
 struct Session {
     access_key_id: String,
     secret_access_key: String,
-    session_token: String,
+    token: String,
     expiration: DateTime<Utc>,
     role_arn: String,
     role_name: String,
-    session_name: String,
+    name: String,
     context: BTreeMap<String, String>,
 }
 
@@ -121,10 +121,7 @@ impl Keys {
     }
 
     pub fn add_long_lived(&self, id: &str, secret: &str, principal: Principal) {
-        self.0
-            .lock()
-            .long_lived
-            .insert(id.to_owned(), (secret.to_owned(), principal));
+        self.0.lock().long_lived.insert(id.to_owned(), (secret.to_owned(), principal));
     }
 
     /// Makes a role's policies known, so that sessions issued before a restart have them as they are now.
@@ -142,25 +139,18 @@ impl Keys {
                 principal: principal.clone(),
             });
         }
-        let session = inner
-            .sessions
-            .get(access_key_id)
-            .filter(|s| s.expiration + REMEMBERED > now)?;
+        let session = inner.sessions.get(access_key_id).filter(|s| s.expiration + REMEMBERED > now)?;
         // A role that is gone allows nothing; its sessions still know who they are.
-        let role = inner
-            .roles
-            .get(&session.role_arn)
-            .cloned()
-            .unwrap_or_else(|| RoleRef {
-                arn: session.role_arn.clone(),
-                name: session.role_name.clone(),
-                policies: Vec::new(),
-            });
-        let mut principal = Principal::of_role(&role, &session.session_name, &inner.account_id);
+        let role = inner.roles.get(&session.role_arn).cloned().unwrap_or_else(|| RoleRef {
+            arn: session.role_arn.clone(),
+            name: session.role_name.clone(),
+            policies: Vec::new(),
+        });
+        let mut principal = Principal::of_role(&role, &session.name, &inner.account_id);
         principal.context.extend(session.context.clone());
         Some(Key {
             secret_access_key: session.secret_access_key.clone(),
-            session_token: Some(session.session_token.clone()),
+            session_token: Some(session.token.clone()),
             expiration: Some(session.expiration),
             principal,
         })
@@ -179,11 +169,11 @@ impl Keys {
         let session = Session {
             access_key_id: format!("ASIA{}", random_id()),
             secret_access_key: BASE64_STANDARD.encode(rand::random::<[u8; 30]>()),
-            session_token: BASE64_STANDARD.encode([(); 9].map(|()| rand::random::<[u8; 32]>()).concat()),
+            token: BASE64_STANDARD.encode([(); 9].map(|()| rand::random::<[u8; 32]>()).concat()),
             expiration,
             role_arn: role.arn.clone(),
             role_name: role.name.clone(),
-            session_name: session_name.to_owned(),
+            name: session_name.to_owned(),
             context,
         };
         let mut line = serde_json::to_vec(&session)?;
@@ -191,19 +181,14 @@ impl Keys {
         let credentials = Credentials {
             access_key_id: session.access_key_id.clone(),
             secret_access_key: session.secret_access_key.clone(),
-            session_token: session.session_token.clone(),
+            session_token: session.token.clone(),
             expiration,
         };
         let mut inner = self.0.lock();
         inner.journal.write_all(&line)?;
-        inner
-            .roles
-            .entry(role.arn.clone())
-            .or_insert_with(|| role.clone());
+        inner.roles.entry(role.arn.clone()).or_insert_with(|| role.clone());
         if inner.sessions.len().is_power_of_two() {
-            inner
-                .sessions
-                .retain(|_, session| session.expiration + REMEMBERED > now);
+            inner.sessions.retain(|_, session| session.expiration + REMEMBERED > now);
         }
         inner.sessions.insert(session.access_key_id.clone(), session);
         Ok(credentials)
@@ -222,25 +207,13 @@ impl Principal {
             ("aws:userid", &user_id),
             ("aws:username", "admin"),
         ];
-        let context = context
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
-        Self {
-            arn,
-            account_id: account_id.to_owned(),
-            user_id,
-            policies: Vec::new(),
-            context,
-            admin: true,
-        }
+        let context = context.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Self { arn, account_id: account_id.to_owned(), user_id, policies: Vec::new(), context, admin: true }
     }
 
     /// A session of a role.
     pub fn of_role(role: &RoleRef, session_name: &str, account_id: &str) -> Self {
-        let arn = format!(
-            "arn:aws:sts::{account_id}:assumed-role/{}/{session_name}",
-            role.name
-        );
+        let arn = format!("arn:aws:sts::{account_id}:assumed-role/{}/{session_name}", role.name);
         let user_id = format!("{}:{session_name}", role.role_id());
         let context = [
             ("aws:PrincipalArn", role.arn.as_str()),
@@ -249,9 +222,7 @@ impl Principal {
             ("aws:PrincipalType", "AssumedRole"),
             ("aws:userid", &user_id),
         ];
-        let context = context
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let context = context.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         Self {
             arn,
             account_id: account_id.to_owned(),
@@ -281,19 +252,13 @@ impl RoleRef {
 const ID_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 fn random_id() -> String {
-    rand::random::<[u8; 16]>()
-        .iter()
-        .map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)]))
-        .collect()
+    rand::random::<[u8; 16]>().iter().map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)])).collect()
 }
 
 fn unique_id(prefix: &str, of: &str) -> String {
     let hash = Sha256::digest(of.as_bytes());
-    let letters: String = hash
-        .iter()
-        .take(17)
-        .map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)]))
-        .collect();
+    let letters: String =
+        hash.iter().take(17).map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)])).collect();
     format!("{prefix}{letters}")
 }
 
@@ -306,17 +271,13 @@ impl fmt::Debug for Keys {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("principal", &self.principal.arn)
-            .finish_non_exhaustive()
+        f.debug_struct("Key").field("principal", &self.principal.arn).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("access_key_id", &self.access_key_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
     }
 }
 
@@ -340,9 +301,7 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         let context = BTreeMap::from([("credentials-iot:ThingName".to_owned(), "a".to_owned())]);
         let keys = Keys::open(dir.path(), ACCOUNT, now).unwrap();
-        let issued = keys
-            .issue(&role(), "s", chrono::Duration::hours(1), context, now)
-            .unwrap();
+        let issued = keys.issue(&role(), "s", chrono::Duration::hours(1), context, now).unwrap();
         drop(keys);
 
         let again = Keys::open(dir.path(), ACCOUNT, now).unwrap();
@@ -359,17 +318,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let now = DateTime::UNIX_EPOCH;
         let keys = Keys::open(dir.path(), ACCOUNT, now).unwrap();
-        let issued = keys
-            .issue(&role(), "s", chrono::Duration::hours(1), BTreeMap::new(), now)
-            .unwrap();
+        let issued = keys.issue(&role(), "s", chrono::Duration::hours(1), BTreeMap::new(), now).unwrap();
 
-        assert!(
-            keys.find(&issued.access_key_id, now + chrono::Duration::minutes(90))
-                .is_some()
-        );
-        assert!(
-            keys.find(&issued.access_key_id, now + chrono::Duration::hours(3))
-                .is_none()
-        );
+        assert!(keys.find(&issued.access_key_id, now + chrono::Duration::minutes(90)).is_some());
+        assert!(keys.find(&issued.access_key_id, now + chrono::Duration::hours(3)).is_none());
     }
 }

@@ -1,6 +1,6 @@
-//! STS: GetCallerIdentity and AssumeRole, in AWS's XML.
+//! STS: `GetCallerIdentity` and `AssumeRole`, in AWS's XML.
 //!
-//! GetCallerIdentity asks for a valid signature and nothing else: no policy can deny it, as at AWS.
+//! `GetCallerIdentity` asks for a valid signature and nothing else: no policy can deny it, as at AWS.
 
 mod assume_role;
 mod reply;

@@ -67,24 +67,13 @@ pub fn parse(block: &Map<String, Value>, variables: bool) -> Result<Vec<Conditio
         let operator = operator(rest)
             .filter(|operator| !(if_exists && operator.compare == Compare::Null))
             .ok_or_else(|| PolicyError(format!("unknown condition operator {name}")))?;
-        let keys = keys
-            .as_object()
-            .ok_or_else(|| PolicyError(format!("{name} must hold an object")))?;
+        let keys = keys.as_object().ok_or_else(|| PolicyError(format!("{name} must hold an object")))?;
         for (key, values) in keys {
             let values = texts(values)
                 .filter(|values| !values.is_empty())
                 .ok_or_else(|| PolicyError(format!("{name} of {key} must hold text")))?;
-            let values = values
-                .iter()
-                .map(|value| Pattern::parse(value, variables))
-                .collect();
-            conditions.push(Condition {
-                operator,
-                quantifier,
-                if_exists,
-                key: key.clone(),
-                values,
-            });
+            let values = values.iter().map(|value| Pattern::parse(value, variables)).collect();
+            conditions.push(Condition { operator, quantifier, if_exists, key: key.clone(), values });
         }
     }
     Ok(conditions)
@@ -92,10 +81,9 @@ pub fn parse(block: &Map<String, Value>, variables: bool) -> Result<Vec<Conditio
 
 fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
-        Value::Array(values) => values
-            .iter()
-            .map(|value| texts(value).and_then(|mut one| one.pop()))
-            .collect(),
+        Value::Array(values) => {
+            values.iter().map(|value| texts(value).and_then(|mut one| one.pop())).collect()
+        }
         Value::String(text) => Some(vec![text.clone()]),
         Value::Bool(value) => Some(vec![value.to_string()]),
         Value::Number(value) => Some(vec![value.to_string()]),
@@ -158,16 +146,12 @@ impl Condition {
         }
         // A negated operator asks that no value of the policy matches.
         let satisfied = |value: &String| {
-            self.values
-                .iter()
-                .any(|pattern| self.compare(pattern, value, context))
-                != self.operator.negated
+            self.values.iter().any(|pattern| self.compare(pattern, value, context)) != self.operator.negated
         };
         match self.quantifier {
             Quantifier::All => present.iter().all(satisfied),
-            Quantifier::Any => present.iter().any(satisfied),
             Quantifier::One if self.operator.negated => present.iter().all(satisfied),
-            Quantifier::One => present.iter().any(satisfied),
+            Quantifier::One | Quantifier::Any => present.iter().any(satisfied),
         }
     }
 

@@ -62,11 +62,7 @@ impl Document {
         if statements.is_empty() {
             return Err(fault("it must have a Statement"));
         }
-        statements
-            .iter()
-            .map(|one| Statement::parse(one, variables))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        statements.iter().map(|one| Statement::parse(one, variables)).collect::<Result<_, _>>().map(Self)
     }
 
     pub fn statements(&self) -> &[Statement] {
@@ -76,9 +72,7 @@ impl Document {
 
 impl Statement {
     fn parse(value: &Value, variables: bool) -> Result<Self, PolicyError> {
-        let statement = value
-            .as_object()
-            .ok_or_else(|| fault("a Statement must be an object"))?;
+        let statement = value.as_object().ok_or_else(|| fault("a Statement must be an object"))?;
         only(
             statement,
             &[
@@ -99,12 +93,7 @@ impl Statement {
             _ => return Err(fault("the Effect must be Allow or Deny")),
         };
         let principal = either(statement, "Principal", "NotPrincipal")?
-            .map(|(value, not)| {
-                Ok::<_, PolicyError>(Matcher {
-                    not,
-                    of: Principals::parse(value)?,
-                })
-            })
+            .map(|(value, not)| Ok::<_, PolicyError>(Matcher { not, of: Principals::parse(value)? }))
             .transpose()?;
         let patterns = |name: &'static str, (value, not): (&Value, bool)| {
             let texts = texts(value).ok_or_else(|| fault(name))?;
@@ -125,13 +114,7 @@ impl Statement {
             Some(Value::Object(block)) => condition::parse(block, variables)?,
             Some(_) => return Err(fault("a Condition must be an object")),
         };
-        Ok(Self {
-            deny,
-            principal,
-            action,
-            resource,
-            conditions,
-        })
+        Ok(Self { deny, principal, action, resource, conditions })
     }
 
     pub fn denies(&self) -> bool {
@@ -141,20 +124,13 @@ impl Statement {
     pub fn applies(&self, request: &Request<'_>) -> bool {
         let context = request.context;
         let action = |patterns: &Vec<Pattern>| {
-            patterns
-                .iter()
-                .any(|pattern| pattern.matches_ignoring_case(request.action, context))
+            patterns.iter().any(|pattern| pattern.matches_ignoring_case(request.action, context))
         };
         let resource = |patterns: &Vec<Pattern>| {
-            patterns
-                .iter()
-                .any(|pattern| pattern.matches(request.resource, context))
+            patterns.iter().any(|pattern| pattern.matches(request.resource, context))
         };
         self.action.holds(action)
-            && self
-                .resource
-                .as_ref()
-                .is_none_or(|matcher| matcher.holds(resource))
+            && self.resource.as_ref().is_none_or(|matcher| matcher.holds(resource))
             && self.principal.as_ref().is_none_or(|matcher| {
                 // The whole account in a NotPrincipal exempts its members; in an Allow it only delegates.
                 matcher.holds(|of| of.matches(context, self.deny || matcher.not))
@@ -208,10 +184,7 @@ impl Principals {
                     || is("aws:PrincipalSessionArn", name)
                     || (account_counts && account(name))
             })
-            || self
-                .services
-                .iter()
-                .any(|name| is("aws:PrincipalServiceName", name))
+            || self.services.iter().any(|name| is("aws:PrincipalServiceName", name))
     }
 }
 
@@ -232,10 +205,9 @@ fn either<'a>(
 fn texts(value: &Value) -> Option<Vec<String>> {
     let texts: Vec<String> = match value {
         Value::String(text) => vec![text.clone()],
-        Value::Array(list) => list
-            .iter()
-            .map(|one| one.as_str().map(str::to_owned))
-            .collect::<Option<_>>()?,
+        Value::Array(list) => {
+            list.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<_>>()?
+        }
         _ => return None,
     };
     (!texts.is_empty()).then_some(texts)

@@ -29,11 +29,7 @@ impl Pattern {
         let mut literal = String::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
-            let closed = if variables && rest.starts_with("${") {
-                rest.find('}')
-            } else {
-                None
-            };
+            let closed = if variables && rest.starts_with("${") { rest.find('}') } else { None };
             let (token, length) = match (c, closed) {
                 (_, Some(end)) => (variable(&rest[2..end]), end + 1),
                 ('*', None) => (Token::AnyMany, 1),
@@ -67,10 +63,7 @@ impl Pattern {
             wild => wild,
         };
         self.pieces(context).is_some_and(|pieces| {
-            glob(
-                &pieces.into_iter().map(lower).collect::<Vec<_>>(),
-                &text.to_ascii_lowercase(),
-            )
+            glob(&pieces.into_iter().map(lower).collect::<Vec<_>>(), &text.to_ascii_lowercase())
         })
     }
 
@@ -127,10 +120,7 @@ fn variable(inside: &str) -> Token {
                 Some((name, default)) => (name, Some(default.trim().trim_matches('\'').to_owned())),
                 None => (inside, None),
             };
-            Token::Variable {
-                name: name.trim().to_owned(),
-                default,
-            }
+            Token::Variable { name: name.trim().to_owned(), default }
         }
     }
 }

@@ -95,7 +95,7 @@ pub fn describe(
     // The parts of a multipart upload make no object yet; its completion does.
     match operation {
         "PutObject" | "CopyObject" | "CompleteMultipartUpload" => {
-            context.set("s3:ObjectCreationOperation", "true")
+            context.set("s3:ObjectCreationOperation", "true");
         }
         "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" => {
             context.set("s3:ObjectCreationOperation", "false");

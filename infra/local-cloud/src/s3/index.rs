@@ -135,7 +135,7 @@ pub fn put(
             ));
         }
     }
-    let replaced = by_id(db, bucket, &new.key, &new.version_id)?.and_then(|version| version.object);
+    let replaced = by_id(db, bucket, &new.key, &new.id)?.and_then(|version| version.object);
     insert(db, bucket, new)?;
     Ok(replaced.map(|object| object.content))
 }
@@ -145,7 +145,7 @@ fn insert(db: &Connection, bucket: &str, new: &Version) -> S3Result<()> {
     db.prepare_cached(
         "insert or replace into version (bucket, key, version_id, modified, object) values (?1, ?2, ?3, ?4, ?5)",
     )
-    .and_then(|mut s| s.execute(params![bucket, new.key, new.version_id, new.modified.to_rfc3339(), object]))
+    .and_then(|mut s| s.execute(params![bucket, new.key, new.id, new.modified.to_rfc3339(), object]))
     .map_err(internal)?;
     Ok(())
 }
@@ -182,23 +182,13 @@ pub fn delete(
     marker_id: Option<String>,
     now: DateTime<Utc>,
 ) -> S3Result<Deleted> {
-    match marker_id {
-        Some(version_id) => {
-            let marker = Version {
-                seq: 0,
-                key: key.to_owned(),
-                version_id: version_id.clone(),
-                modified: now,
-                object: None,
-            };
-            insert(db, bucket, &marker)?;
-            Ok(Deleted { version_id: Some(version_id), marker: true, content: None })
-        }
-        None => {
-            let gone = delete_version(db, bucket, key, "null", now, false)?;
-            Ok(Deleted { version_id: None, marker: false, ..gone })
-        }
-    }
+    let Some(id) = marker_id else {
+        let gone = delete_version(db, bucket, key, "null", now, false)?;
+        return Ok(Deleted { version_id: None, marker: false, ..gone });
+    };
+    let marker = Version { seq: 0, key: key.to_owned(), id: id.clone(), modified: now, object: None };
+    insert(db, bucket, &marker)?;
+    Ok(Deleted { version_id: Some(id), marker: true, content: None })
 }
 
 /// Rewrites what is kept of an object beside its bytes.
@@ -234,7 +224,7 @@ fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
     Ok(Version {
         seq: row.get(0)?,
         key: row.get(1)?,
-        version_id: row.get(2)?,
+        id: row.get(2)?,
         modified: parse_date(row, 3)?,
         object: if has_object { Some(parse(row, 4)?) } else { None },
     })

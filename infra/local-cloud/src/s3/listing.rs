@@ -72,10 +72,7 @@ fn page(db: &Connection, query: &Query, from: Option<&Place>) -> S3Result<Page> 
         else {
             return Ok(page);
         };
-        let seen = Place {
-            key: version.key.clone(),
-            version_id: query.versions.then(|| version.version_id.clone()),
-        };
+        let seen = Place { key: version.key.clone(), version_id: query.versions.then(|| version.id.clone()) };
         if !query.versions && version.object.is_none() {
             place = Some(seen);
             continue;
@@ -88,17 +85,22 @@ fn page(db: &Connection, query: &Query, from: Option<&Place>) -> S3Result<Page> 
             let rest = &version.key[query.prefix.len()..];
             rest.find(delimiter).map(|at| version.key[..query.prefix.len() + at + delimiter.len()].to_owned())
         });
-        place = Some(match folded {
-            Some(prefix) => {
-                let key = format!("{prefix}{LAST}");
-                page.prefixes.push(prefix);
-                Place { key, version_id: None }
-            }
-            None => {
-                page.versions.push((version, latest));
-                seen
-            }
+        place = Some(if let Some(prefix) = folded {
+            let key = format!("{prefix}{LAST}");
+            page.prefixes.push(prefix);
+            Place { key, version_id: None }
+        } else {
+            page.versions.push((version, latest));
+            seen
         });
+    }
+}
+
+/// A marker that ends with the delimiter is the prefix that the last page ended with: all of it was listed.
+fn after(marker: String, delimiter: Option<&str>) -> String {
+    match delimiter.filter(|delimiter| !delimiter.is_empty()) {
+        Some(delimiter) if marker.ends_with(delimiter) => format!("{marker}{LAST}"),
+        _ => marker,
     }
 }
 
@@ -152,7 +154,8 @@ impl Store {
         let input = request.input;
         let query =
             query(&input.bucket, input.prefix.clone(), input.delimiter.clone(), input.max_keys, false)?;
-        let from = input.marker.clone().map(|key| Place { key, version_id: None });
+        let delimiter = input.delimiter.as_deref();
+        let from = input.marker.clone().map(|key| Place { key: after(key, delimiter), version_id: None });
         let page = self.page(query, from).await?;
         let url = Encode::new(input.encoding_type.as_ref());
         let next = page.next.map(|place| place.key.trim_end_matches(LAST).to_owned());
@@ -179,7 +182,7 @@ impl Store {
         let query =
             query(&input.bucket, input.prefix.clone(), input.delimiter.clone(), input.max_keys, true)?;
         let from = input.key_marker.clone().filter(|key| !key.is_empty()).map(|key| Place {
-            key,
+            key: after(key, input.delimiter.as_deref()),
             version_id: input.version_id_marker.clone().filter(|id| !id.is_empty()),
         });
         let page = self.page(query, from).await?;
@@ -193,7 +196,7 @@ impl Store {
             version_id_marker: Some(input.version_id_marker.unwrap_or_default()),
             max_keys: Some(input.max_keys.unwrap_or(1_000).min(1_000)),
             is_truncated: Some(page.next.is_some()),
-            next_key_marker: page.next.as_ref().map(|place| url.text(&place.key)),
+            next_key_marker: page.next.as_ref().map(|place| url.text(place.key.trim_end_matches(LAST))),
             next_version_id_marker: page.next.as_ref().and_then(|place| place.version_id.clone()),
             delete_markers: Some(
                 markers
@@ -202,7 +205,7 @@ impl Store {
                         key: Some(url.text(&version.key)),
                         last_modified: Some(timestamp(version.modified)),
                         owner: Some(owner()),
-                        version_id: Some(version.version_id.clone()),
+                        version_id: Some(version.id.clone()),
                     })
                     .collect(),
             ),
@@ -270,7 +273,7 @@ impl Encode {
         let object = version.object.as_ref()?;
         Some(ObjectVersion {
             key: Some(self.text(&version.key)),
-            version_id: Some(version.version_id.clone()),
+            version_id: Some(version.id.clone()),
             is_latest: Some(latest),
             size: i64::try_from(object.size).ok(),
             e_tag: Some(object.e_tag()),

@@ -14,7 +14,7 @@ pub struct Version {
     /// Grows with each write: the highest of a key is its current version.
     pub seq: i64,
     pub key: String,
-    pub version_id: String,
+    pub id: String,
     pub modified: DateTime<Utc>,
     /// None is a delete marker.
     pub object: Option<Object>,

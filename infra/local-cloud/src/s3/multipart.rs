@@ -167,8 +167,8 @@ impl Store {
                     .read(|db| Ok((upload(db, &bucket.name, &key, &upload_id)?, parts(db, &upload_id)?)))?;
                 let chosen = choose(&named, &stored)?;
                 let wanted: BTreeSet<Algorithm> = meta.checksums.keys().copied().collect();
-                let names: Vec<String> = chosen.iter().map(|part| part.object.content.clone()).collect();
-                let draft = store.contents().join(&names, &wanted)?;
+                let contents: Vec<String> = chosen.iter().map(|part| part.object.content.clone()).collect();
+                let draft = store.contents().join(&contents, &wanted)?;
                 meta.checksums =
                     if meta.composite { composite(&chosen, &wanted) } else { draft.checksums.clone() };
                 meta.parts = i32::try_from(chosen.len()).ok();
@@ -189,7 +189,7 @@ impl Store {
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(object.e_tag()),
-            version_id: versioning.then(|| version.version_id.clone()),
+            version_id: versioning.then(|| version.id.clone()),
             checksum_crc32: object.meta.checksum(Algorithm::Crc32),
             checksum_crc32c: object.meta.checksum(Algorithm::Crc32c),
             checksum_crc64nvme: object.meta.checksum(Algorithm::Crc64Nvme),

@@ -71,7 +71,7 @@ impl Store {
         let sse = sse(object);
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(object.e_tag()),
-            version_id: versioning.then(|| version.version_id.clone()),
+            version_id: versioning.then(|| version.id.clone()),
             checksum_crc32: object.meta.checksum(Algorithm::Crc32),
             checksum_crc32c: object.meta.checksum(Algorithm::Crc32c),
             checksum_crc64nvme: object.meta.checksum(Algorithm::Crc64Nvme),
@@ -128,7 +128,7 @@ impl Store {
             content_range: range.map(|_| format!("bytes {start}-{}/{}", end - 1, object.size)),
             e_tag: Some(object.e_tag()),
             last_modified: Some(timestamp(version.modified)),
-            version_id: bucket.versioning.then(|| version.version_id.clone()),
+            version_id: bucket.versioning.then(|| version.id.clone()),
             checksum_crc32: checksum(Algorithm::Crc32),
             checksum_crc32c: checksum(Algorithm::Crc32c),
             checksum_crc64nvme: checksum(Algorithm::Crc64Nvme),
@@ -308,8 +308,8 @@ impl Store {
                 last_modified: Some(timestamp(version.modified)),
                 ..CopyObjectResult::default()
             }),
-            copy_source_version_id: source_bucket.versioning.then_some(source.version_id),
-            version_id: versioning.then(|| version.version_id.clone()),
+            copy_source_version_id: source_bucket.versioning.then_some(source.id),
+            version_id: versioning.then(|| version.id.clone()),
             server_side_encryption: sse.0,
             ssekms_key_id: sse.1,
             bucket_key_enabled: sse.2,

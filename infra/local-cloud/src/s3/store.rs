@@ -104,7 +104,7 @@ impl Store {
         let version = Version {
             seq: 0,
             key,
-            version_id: new_version_id(bucket).unwrap_or_else(|| "null".to_owned()),
+            id: new_version_id(bucket).unwrap_or_else(|| "null".to_owned()),
             modified: now,
             object: Some(Object { content: content.clone(), size, etag, meta }),
         };

@@ -59,10 +59,7 @@ fn query(parts: &Parts) -> String {
         .map(|(name, value)| (encode(&decode(name), false), encode(&decode(value), false)))
         .collect();
     pairs.sort_unstable();
-    let pairs: Vec<String> = pairs
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join("&")
 }
 
@@ -79,11 +76,7 @@ fn header(parts: &Parts, name: &str) -> Option<String> {
         .collect();
     if values.is_empty() {
         // HTTP/2 has the host in the URI.
-        return parts
-            .uri
-            .authority()
-            .filter(|_| name == "host")
-            .map(ToString::to_string);
+        return parts.uri.authority().filter(|_| name == "host").map(ToString::to_string);
     }
     Some(values.join(","))
 }
@@ -97,7 +90,7 @@ fn encode(bytes: &[u8], keep_slash: bool) -> String {
     for &byte in bytes {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                text.push(char::from(byte))
+                text.push(char::from(byte));
             }
             b'/' if keep_slash => text.push('/'),
             _ => {

@@ -88,9 +88,7 @@ impl Signed {
         let [access_key_id, scope_date, region, service, "aws4_request"] =
             credential.split('/').collect::<Vec<_>>()[..]
         else {
-            return Err(incomplete(
-                "Credential must have exactly 5 slash-delimited elements",
-            ));
+            return Err(incomplete("Credential must have exactly 5 slash-delimited elements"));
         };
         let headers: Vec<String> = headers.split(';').map(str::to_ascii_lowercase).collect();
         if !headers.iter().any(|name| name == "host") {
@@ -118,10 +116,7 @@ impl Signed {
     }
 
     pub fn scope(&self) -> String {
-        format!(
-            "{}/{}/{}/aws4_request",
-            self.scope_date, self.region, self.service
-        )
+        format!("{}/{}/{}/aws4_request", self.scope_date, self.region, self.service)
     }
 
     pub fn check_time(&self, now: DateTime<Utc>, skew: Duration) -> Result<(), SigV4Error> {
@@ -152,11 +147,7 @@ impl Signed {
 
 /// The Credential, wherever it stands.
 pub fn credential(parts: &Parts) -> Option<String> {
-    match parts
-        .headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok())
-    {
+    match parts.headers.get("authorization").and_then(|value| value.to_str().ok()) {
         Some(authorization) => {
             let rest = authorization.split_once("Credential=")?.1;
             Some(rest.split([',', ' ']).next()?.to_owned())

@@ -30,20 +30,10 @@ fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
     let keys = Keys::open(dir.path(), "123456789012", now()).unwrap();
     keys.add_long_lived("AKIDEXAMPLE", "secret", Principal::administrator("123456789012"));
-    let role = RoleRef {
-        arn: "arn:aws:iam::1:role/r".to_owned(),
-        name: "r".to_owned(),
-        policies: Vec::new(),
-    };
-    let issued = keys
-        .issue(
-            &role,
-            "s",
-            Duration::hours(1),
-            std::collections::BTreeMap::new(),
-            now(),
-        )
-        .unwrap();
+    let role =
+        RoleRef { arn: "arn:aws:iam::1:role/r".to_owned(), name: "r".to_owned(), policies: Vec::new() };
+    let issued =
+        keys.issue(&role, "s", Duration::hours(1), std::collections::BTreeMap::new(), now()).unwrap();
     let identity = Identity::new(
         issued.access_key_id,
         issued.secret_access_key,
@@ -51,20 +41,13 @@ fn world() -> World {
         None,
         "test",
     );
-    World {
-        keys,
-        identity,
-        _dir: dir,
-    }
+    World { keys, identity, _dir: dir }
 }
 
 fn request(uri: &str) -> Request<()> {
     Request::post(uri)
         .header("host", "127.0.0.1:4566")
-        .header(
-            "content-type",
-            "application/x-www-form-urlencoded;  charset=utf-8",
-        )
+        .header("content-type", "application/x-www-form-urlencoded;  charset=utf-8")
         .header("x-recehub-nonce", "n1")
         .body(())
         .unwrap()
@@ -92,16 +75,8 @@ fn signed(identity: &Identity, service: &str, at: i64, presigned: bool, mut requ
         .unwrap()
         .into();
     let uri = request.uri().to_string();
-    let headers: Vec<_> = request
-        .headers()
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.to_str().unwrap()))
-        .collect();
-    let body = if presigned {
-        SignableBody::UnsignedPayload
-    } else {
-        SignableBody::Bytes(BODY)
-    };
+    let headers: Vec<_> = request.headers().iter().map(|(k, v)| (k.as_str(), v.to_str().unwrap())).collect();
+    let body = if presigned { SignableBody::UnsignedPayload } else { SignableBody::Bytes(BODY) };
     let signable = SignableRequest::new("POST", &uri, headers.into_iter(), body).unwrap();
     let (instructions, _) = sign(signable, &params).unwrap().into_parts();
     instructions.apply_to_request_http1x(&mut request);
@@ -115,20 +90,14 @@ fn outcome(world: &World, parts: &Parts) -> Result<Verified, &'static str> {
 #[test]
 fn a_request_signed_by_the_sdk_is_taken_with_its_extra_headers() {
     let world = world();
-    for uri in [
-        "/",
-        "/topics/%24aws%2Fthings%2Fa?qos=1",
-        "/things/a%20b/shadow?name=lan&x",
-        "/a/../b//c/?z=%2F&a",
-    ] {
+    for uri in
+        ["/", "/topics/%24aws%2Fthings%2Fa?qos=1", "/things/a%20b/shadow?name=lan&x", "/a/../b//c/?z=%2F&a"]
+    {
         let parts = signed(&world.identity, "iotdata", NOW, false, request(uri));
 
         let verified = outcome(&world, &parts).unwrap();
 
-        assert_eq!(
-            (verified.service.as_str(), verified.region.as_str()),
-            ("iotdata", "ap-northeast-1")
-        );
+        assert_eq!((verified.service.as_str(), verified.region.as_str()), ("iotdata", "ap-northeast-1"));
         assert_eq!(scope_service(&parts).as_deref(), Some("iotdata"));
     }
 }
@@ -160,38 +129,17 @@ fn anything_signed_that_was_changed_is_refused() {
         changed(&|p| drop(p.headers.insert("x-recehub-nonce", other.clone()))),
         "SignatureDoesNotMatch"
     );
-    assert_eq!(
-        changed(&|p| drop(p.headers.remove("x-recehub-nonce"))),
-        "SignatureDoesNotMatch"
-    );
-    assert_eq!(
-        changed(&|p| drop(p.headers.insert("host", other.clone()))),
-        "SignatureDoesNotMatch"
-    );
-    assert_eq!(
-        changed(&|p| p.uri = "/?a=c".parse().unwrap()),
-        "SignatureDoesNotMatch"
-    );
-    assert_eq!(
-        changed(&|p| p.method = http::Method::GET),
-        "SignatureDoesNotMatch"
-    );
+    assert_eq!(changed(&|p| drop(p.headers.remove("x-recehub-nonce"))), "SignatureDoesNotMatch");
+    assert_eq!(changed(&|p| drop(p.headers.insert("host", other.clone()))), "SignatureDoesNotMatch");
+    assert_eq!(changed(&|p| p.uri = "/?a=c".parse().unwrap()), "SignatureDoesNotMatch");
+    assert_eq!(changed(&|p| p.method = http::Method::GET), "SignatureDoesNotMatch");
     assert_eq!(
         changed(&|p| drop(p.headers.insert("x-amz-security-token", other.clone()))),
         "InvalidClientTokenId"
     );
-    assert_eq!(
-        changed(&|p| drop(p.headers.remove("x-amz-security-token"))),
-        "InvalidClientTokenId"
-    );
-    assert_eq!(
-        changed(&|p| drop(p.headers.remove("authorization"))),
-        "MissingAuthenticationToken"
-    );
-    assert_eq!(
-        changed(&|p| drop(p.headers.insert("authorization", other.clone()))),
-        "IncompleteSignature"
-    );
+    assert_eq!(changed(&|p| drop(p.headers.remove("x-amz-security-token"))), "InvalidClientTokenId");
+    assert_eq!(changed(&|p| drop(p.headers.remove("authorization"))), "MissingAuthenticationToken");
+    assert_eq!(changed(&|p| drop(p.headers.insert("authorization", other.clone()))), "IncompleteSignature");
     let wrong_body = verify(&good, Some(b"Action=AssumeRole"), &world.keys, now()).unwrap_err();
     assert_eq!(wrong_body.code(), "SignatureDoesNotMatch");
 }
@@ -208,18 +156,8 @@ fn another_time_is_refused_after_five_minutes_and_for_s3_after_fifteen() {
         ("s3", true, NOW - 599, true),
         ("s3", true, NOW - 601, false),
     ] {
-        let parts = signed(
-            &world.identity,
-            service,
-            at,
-            presigned,
-            request("http://127.0.0.1:4566/b/k"),
-        );
-        assert_eq!(
-            outcome(&world, &parts).is_ok(),
-            taken,
-            "{service} {presigned} {at}"
-        );
+        let parts = signed(&world.identity, service, at, presigned, request("http://127.0.0.1:4566/b/k"));
+        assert_eq!(outcome(&world, &parts).is_ok(), taken, "{service} {presigned} {at}");
     }
 }
 

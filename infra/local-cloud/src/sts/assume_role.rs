@@ -1,4 +1,4 @@
-//! AssumeRole: the role's trust policy and the caller's own policies decide.
+//! `AssumeRole`: the role's trust policy and the caller's own policies decide.
 
 use std::collections::BTreeMap;
 

@@ -42,7 +42,9 @@ impl Element {
 pub fn result(action: &str, elements: &[Element]) -> Response<Bytes> {
     let id = request_id();
     let mut xml = format!("<{action}Response xmlns=\"{NAMESPACE}\">\n<{action}Result>");
-    elements.iter().for_each(|element| element.write(&mut xml));
+    for element in elements {
+        element.write(&mut xml);
+    }
     let _ = write!(
         xml,
         "</{action}Result>\n<ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata>\n</{action}Response>\n"

@@ -60,9 +60,7 @@ impl Resolver {
         Ok(match (kind.as_str(), attribute) {
             ("AWS::S3::Bucket", "Arn") => format!("arn:aws:s3:::{}", name("BucketName")?),
             ("AWS::IAM::Role", "Arn") => {
-                let path = self
-                    .property(&properties, "Path")?
-                    .map_or("/".to_owned(), |path| text_of(&path));
+                let path = self.property(&properties, "Path")?.map_or("/".to_owned(), |path| text_of(&path));
                 self.arn("iam", false, &format!("role{path}{}", name("RoleName")?))
             }
             ("AWS::IAM::ManagedPolicy", "Arn") => {
@@ -89,26 +87,12 @@ impl Resolver {
             return fault(format!("there is no parameter or resource {id}"));
         };
         let kind = resource.get("Type").map(text_of).unwrap_or_default();
-        Ok((
-            kind,
-            resource
-                .get("Properties")
-                .and_then(Value::as_object)
-                .cloned()
-                .unwrap_or_default(),
-        ))
+        Ok((kind, resource.get("Properties").and_then(Value::as_object).cloned().unwrap_or_default()))
     }
 }
 
 /// The same made-up identifier for the same resource at each start.
 fn uuid_of(id: &str) -> String {
     let hash = hex::encode(Sha256::digest(id.as_bytes()));
-    format!(
-        "{}-{}-4{}-8{}-{}",
-        &hash[..8],
-        &hash[8..12],
-        &hash[13..16],
-        &hash[17..20],
-        &hash[20..32]
-    )
+    format!("{}-{}-4{}-8{}-{}", &hash[..8], &hash[8..12], &hash[13..16], &hash[17..20], &hash[20..32])
 }

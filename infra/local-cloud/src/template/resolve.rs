@@ -1,4 +1,4 @@
-//! The intrinsic functions: Ref, Sub, GetAtt, Join and their kin.
+//! The intrinsic functions: Ref, Sub, `GetAtt`, Join and their kin.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,9 @@ use super::{Pseudo, TemplateError};
 
 /// A stack here has no name of its own.
 pub const STACK: &str = "local";
+
+/// A resource's logical id and its properties.
+pub type Declared = (String, Map<String, Value>);
 
 /// A template with the values of its parameters.
 #[derive(Debug, Clone)]
@@ -28,20 +31,13 @@ impl Resolver {
         pseudo: &Pseudo,
     ) -> Result<Self, TemplateError> {
         let mut parameters = BTreeMap::new();
-        let declared = template
-            .get("Parameters")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
+        let declared = template.get("Parameters").and_then(Value::as_object).cloned().unwrap_or_default();
         if let Some(unknown) = given.keys().find(|name| !declared.contains_key(*name)) {
             return fault(format!("there is no parameter {unknown}"));
         }
         for (name, parameter) in &declared {
-            let value = given
-                .get(name)
-                .cloned()
-                .map(Value::String)
-                .or_else(|| parameter.get("Default").cloned());
+            let value =
+                given.get(name).cloned().map(Value::String).or_else(|| parameter.get("Default").cloned());
             let Some(value) = value else { continue };
             if let Some(allowed) = parameter.get("AllowedValues").and_then(Value::as_array)
                 && !allowed.iter().any(|one| text_of(one) == text_of(&value))
@@ -58,17 +54,11 @@ impl Resolver {
             parameters.insert(name.clone(), value);
         }
         let Pseudo { account_id, region } = pseudo.clone();
-        Ok(Self {
-            template,
-            parameters,
-            account_id,
-            region,
-            attributes: BTreeMap::new(),
-        })
+        Ok(Self { template, parameters, account_id, region, attributes: BTreeMap::new() })
     }
 
     /// The resources of a type whose condition holds, with their properties unresolved.
-    pub fn of_type(&self, kind: &str) -> Result<Vec<(String, Map<String, Value>)>, TemplateError> {
+    pub fn of_type(&self, kind: &str) -> Result<Vec<Declared>, TemplateError> {
         let mut found = Vec::new();
         for (id, resource) in self.section("Resources") {
             if resource.get("Type").and_then(Value::as_str) != Some(kind) {
@@ -86,7 +76,7 @@ impl Resolver {
         Ok(found)
     }
 
-    /// A property, resolved; None when it is missing or AWS::NoValue.
+    /// A property, resolved; None when it is missing or `AWS::NoValue`.
     pub fn property(
         &self,
         properties: &Map<String, Value>,
@@ -136,7 +126,7 @@ impl Resolver {
         Ok(outputs)
     }
 
-    /// A value with its functions carried out; None is AWS::NoValue.
+    /// A value with its functions carried out; None is `AWS::NoValue`.
     pub fn resolve(&self, value: &Value) -> Result<Option<Value>, TemplateError> {
         match value {
             Value::Array(list) => {
@@ -172,18 +162,11 @@ impl Resolver {
             "Fn::Join" => {
                 let [separator, list] = self.pair(name, argument)?;
                 let list = list.as_array().cloned().unwrap_or_default();
-                list.iter()
-                    .map(text_of)
-                    .collect::<Vec<_>>()
-                    .join(&text_of(&separator))
-                    .into()
+                list.iter().map(text_of).collect::<Vec<_>>().join(&text_of(&separator)).into()
             }
             "Fn::Split" => {
                 let [separator, text] = self.pair(name, argument)?;
-                text_of(&text)
-                    .split(&text_of(&separator))
-                    .map(Value::from)
-                    .collect()
+                text_of(&text).split(&text_of(&separator)).map(Value::from).collect()
             }
             "Fn::Select" => {
                 let [index, list] = self.pair(name, argument)?;
@@ -205,21 +188,15 @@ impl Resolver {
                 let [map, first, second] = path.as_slice() else {
                     return fault("Fn::FindInMap takes three values".to_owned());
                 };
-                match self.template["Mappings"]
-                    .get(map)
-                    .and_then(|m| m.get(first)?.get(second))
-                {
+                match self.template["Mappings"].get(map).and_then(|m| m.get(first)?.get(second)) {
                     Some(value) => value.clone(),
                     None => return fault(format!("the mapping {map} has no {first}, {second}")),
                 }
             }
-            "Fn::Base64" => BASE64_STANDARD
-                .encode(text_of(&self.resolve(argument)?.unwrap_or_default()))
-                .into(),
-            "Fn::GetAZs" => ["a", "c", "d"]
-                .iter()
-                .map(|zone| format!("{}{zone}", self.region))
-                .collect(),
+            "Fn::Base64" => {
+                BASE64_STANDARD.encode(text_of(&self.resolve(argument)?.unwrap_or_default())).into()
+            }
+            "Fn::GetAZs" => ["a", "c", "d"].iter().map(|zone| format!("{}{zone}", self.region)).collect(),
             _ => return fault(format!("the function {name} is not known here")),
         };
         Ok(Some(value))
@@ -256,7 +233,7 @@ impl Resolver {
             done.push_str(before);
             rest = after;
             if let Some(literal) = name.strip_prefix('!') {
-                done.push_str(&format!("${{{literal}}}"));
+                done.extend(["${", literal, "}"]);
             } else if let Some(value) = own.get(name) {
                 done.push_str(&text_of(&self.resolve(value)?.unwrap_or_default()));
             } else if let Some((id, attribute)) = name.split_once('.') {
@@ -281,18 +258,10 @@ impl Resolver {
         let Some((name, argument)) = one else {
             return fault("a condition must be a function".to_owned());
         };
-        let all = || {
-            argument
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|one| self.holds(one))
-        };
+        let all = || argument.as_array().into_iter().flatten().map(|one| self.holds(one));
         match name.as_str() {
             "Condition" => self.condition(argument.as_str().unwrap_or_default()),
-            "Fn::Equals" => self
-                .pair(name, argument)
-                .map(|[left, right]| text_of(&left) == text_of(&right)),
+            "Fn::Equals" => self.pair(name, argument).map(|[left, right]| text_of(&left) == text_of(&right)),
             "Fn::Not" => Ok(!all().collect::<Result<Vec<_>, _>>()?.contains(&true)),
             "Fn::And" => Ok(!all().collect::<Result<Vec<_>, _>>()?.contains(&false)),
             "Fn::Or" => Ok(all().collect::<Result<Vec<_>, _>>()?.contains(&true)),
@@ -301,11 +270,7 @@ impl Resolver {
     }
 
     fn section(&self, name: &str) -> impl Iterator<Item = (&String, &Value)> {
-        self.template
-            .get(name)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
+        self.template.get(name).and_then(Value::as_object).into_iter().flatten()
     }
 }
 

@@ -76,8 +76,7 @@ impl Properties<'_> {
     }
 
     fn need(&self, name: &str) -> Result<Value, TemplateError> {
-        self.get(name)?
-            .ok_or_else(|| TemplateError(format!("{} has no {name}", self.id)))
+        self.get(name)?.ok_or_else(|| TemplateError(format!("{} has no {name}", self.id)))
     }
 
     fn name(&self, property: &str) -> Result<String, TemplateError> {
@@ -85,9 +84,7 @@ impl Properties<'_> {
     }
 
     fn attribute(&self, name: &str) -> Result<String, TemplateError> {
-        let value = self
-            .resolver
-            .resolve(&serde_json::json!({ "Fn::GetAtt": [self.id, name] }))?;
+        let value = self.resolver.resolve(&serde_json::json!({ "Fn::GetAtt": [self.id, name] }))?;
         Ok(text_of(&value.unwrap_or_default()))
     }
 }
@@ -96,10 +93,7 @@ impl Resources {
     pub(super) fn read(resolver: Resolver) -> Result<Self, TemplateError> {
         Ok(Self {
             iot_policies: each(&resolver, "AWS::IoT::Policy", |of| {
-                Ok(IotPolicy {
-                    name: of.name("PolicyName")?,
-                    document: of.need("PolicyDocument")?,
-                })
+                Ok(IotPolicy { name: of.name("PolicyName")?, document: of.need("PolicyDocument")? })
             })?,
             role_aliases: each(&resolver, "AWS::IoT::RoleAlias", |of| {
                 Ok(RoleAlias {
@@ -110,7 +104,7 @@ impl Resources {
             })?,
             roles: roles(&resolver)?,
             buckets: buckets(&resolver)?,
-            topic_rules: each(&resolver, "AWS::IoT::TopicRule", topic_rule)?,
+            topic_rules: each(&resolver, "AWS::IoT::TopicRule", |of| topic_rule(&of))?,
             destinations: each(&resolver, "AWS::IoT::TopicRuleDestination", |of| {
                 let http = of.need("HttpUrlProperties")?;
                 Ok(Destination {
@@ -129,33 +123,17 @@ fn each<T>(
     kind: &str,
     read: impl Fn(Properties<'_>) -> Result<T, TemplateError>,
 ) -> Result<Vec<T>, TemplateError> {
-    resolver
-        .of_type(kind)?
-        .into_iter()
-        .map(|(id, map)| read(Properties { resolver, id, map }))
-        .collect()
+    resolver.of_type(kind)?.into_iter().map(|(id, map)| read(Properties { resolver, id, map })).collect()
 }
 
 fn roles(resolver: &Resolver) -> Result<Vec<Role>, TemplateError> {
     // Policies that stand as resources of their own: the roles they name, and what they say.
     let mut attached: Vec<(String, Value)> = Vec::new();
-    for kind in [
-        "AWS::IAM::Policy",
-        "AWS::IAM::ManagedPolicy",
-        "AWS::IAM::RolePolicy",
-    ] {
+    for kind in ["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"] {
         for (mut roles, managed, document) in each(resolver, kind, |of| {
-            let managed = if kind == "AWS::IAM::ManagedPolicy" {
-                Some(of.attribute("Arn")?)
-            } else {
-                None
-            };
+            let managed = if kind == "AWS::IAM::ManagedPolicy" { Some(of.attribute("Arn")?) } else { None };
             let roles = list(of.get("Roles")?).into_iter().chain(of.get("RoleName")?);
-            Ok((
-                roles.map(|role| text_of(&role)).collect::<Vec<_>>(),
-                managed,
-                of.need("PolicyDocument")?,
-            ))
+            Ok((roles.map(|role| text_of(&role)).collect::<Vec<_>>(), managed, of.need("PolicyDocument")?))
         })? {
             roles.extend(managed);
             attached.extend(roles.into_iter().map(|role| (role, document.clone())));
@@ -164,17 +142,12 @@ fn roles(resolver: &Resolver) -> Result<Vec<Role>, TemplateError> {
     each(resolver, "AWS::IAM::Role", |of| {
         let name = of.name("RoleName")?;
         let managed: Vec<String> = list(of.get("ManagedPolicyArns")?).iter().map(text_of).collect();
-        let inline = list(of.get("Policies")?)
-            .into_iter()
-            .filter_map(|policy| policy.get("PolicyDocument").cloned());
-        let others = attached
-            .iter()
-            .filter(|(to, _)| *to == name || managed.contains(to));
+        let inline =
+            list(of.get("Policies")?).into_iter().filter_map(|policy| policy.get("PolicyDocument").cloned());
+        let others = attached.iter().filter(|(to, _)| *to == name || managed.contains(to));
         Ok(Role {
             arn: of.attribute("Arn")?,
-            policies: inline
-                .chain(others.map(|(_, document)| document.clone()))
-                .collect(),
+            policies: inline.chain(others.map(|(_, document)| document.clone())).collect(),
             trust: of.need("AssumeRolePolicyDocument")?,
             max_session_seconds: number(of.get("MaxSessionDuration")?, 3600),
             name,
@@ -199,17 +172,12 @@ fn buckets(resolver: &Resolver) -> Result<Vec<Bucket>, TemplateError> {
             };
             Some((text_of(rule.get("Mode")?), days))
         });
-        let encryption = at(
-            "BucketEncryption",
-            "/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault",
-        )?;
+        let encryption =
+            at("BucketEncryption", "/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault")?;
         let of_encryption = |name: &str| encryption.as_ref().and_then(|rule| rule.get(name)).map(text_of);
         let object_lock = flag(of.get("ObjectLockEnabled")?);
         Ok(Bucket {
-            policy: policies
-                .iter()
-                .find(|(bucket, _)| *bucket == name)
-                .map(|(_, document)| document.clone()),
+            policy: policies.iter().find(|(bucket, _)| *bucket == name).map(|(_, document)| document.clone()),
             versioning: object_lock
                 || at("VersioningConfiguration", "/Status")?.is_some_and(|status| status == "Enabled"),
             object_lock,
@@ -221,7 +189,7 @@ fn buckets(resolver: &Resolver) -> Result<Vec<Bucket>, TemplateError> {
     })
 }
 
-fn topic_rule(of: Properties<'_>) -> Result<TopicRule, TemplateError> {
+fn topic_rule(of: &Properties<'_>) -> Result<TopicRule, TemplateError> {
     let payload = of.need("TopicRulePayload")?;
     let text = |name: &str| payload.get(name).map(text_of);
     Ok(TopicRule {
@@ -229,10 +197,7 @@ fn topic_rule(of: Properties<'_>) -> Result<TopicRule, TemplateError> {
         sql: text("Sql").ok_or_else(|| TemplateError(format!("{} has no Sql", of.id)))?,
         sql_version: text("AwsIotSqlVersion"),
         disabled: flag(payload.get("RuleDisabled").cloned()),
-        actions: list(payload.get("Actions").cloned())
-            .into_iter()
-            .map(camel_case)
-            .collect(),
+        actions: list(payload.get("Actions").cloned()).into_iter().map(camel_case).collect(),
         error_action: payload.get("ErrorAction").cloned().map(camel_case),
     })
 }
@@ -244,13 +209,9 @@ fn camel_case(value: Value) -> Value {
         Value::Object(map) => {
             let small = |key: String| {
                 let mut letters = key.chars();
-                letters
-                    .next()
-                    .map(|first| format!("{}{}", first.to_ascii_lowercase(), letters.as_str()))
+                letters.next().map(|first| format!("{}{}", first.to_ascii_lowercase(), letters.as_str()))
             };
-            map.into_iter()
-                .filter_map(|(key, value)| Some((small(key)?, camel_case(value))))
-                .collect()
+            map.into_iter().filter_map(|(key, value)| Some((small(key)?, camel_case(value)))).collect()
         }
         plain => plain,
     }
@@ -265,9 +226,7 @@ fn list(value: Option<Value>) -> Vec<Value> {
 }
 
 fn number(value: Option<Value>, otherwise: u32) -> u32 {
-    value
-        .and_then(|value| text_of(&value).parse().ok())
-        .unwrap_or(otherwise)
+    value.and_then(|value| text_of(&value).parse().ok()).unwrap_or(otherwise)
 }
 
 fn flag(value: Option<Value>) -> bool {

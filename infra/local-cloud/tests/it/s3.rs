@@ -262,6 +262,19 @@ async fn listings_fold_prefixes_and_go_on_where_a_page_ended() {
     assert_eq!(below.contents().iter().map(|object| object.key().unwrap()).collect::<Vec<_>>(), ["b/2"]);
     assert_eq!(below.common_prefixes()[0].prefix(), Some("b/c/"));
 
+    let (mut marker, mut seen) = (None, Vec::new());
+    loop {
+        let asked = s3.list_objects().bucket(BUCKET).delimiter("/").max_keys(1).set_marker(marker);
+        let page = asked.send().await.unwrap();
+        seen.extend(page.contents().iter().map(|object| object.key().unwrap().to_owned()));
+        seen.extend(page.common_prefixes().iter().map(|one| one.prefix().unwrap().to_owned()));
+        if page.is_truncated() != Some(true) {
+            break;
+        }
+        marker = page.next_marker().map(str::to_owned);
+    }
+    assert_eq!(seen, ["a", "b/", "c", "d/", "é"]);
+
     for _ in 0..2 {
         s3.put_object().bucket(LOCKED).key("v").body(ByteStream::from_static(b"x")).send().await.unwrap();
     }
