@@ -13,9 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the app answered, and how fast.
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Ack {
-    pub ack_ms: u64,
+    #[serde(rename = "ackMs")]
+    pub took_ms: u64,
     /// 0 when nothing came.
     pub status: u16,
     /// JSON when it is some, else text, null when empty.
@@ -100,7 +100,7 @@ impl Workspace {
             Ok::<_, reqwest::Error>((status, response.text().await?))
         })
         .await;
-        let ack_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (status, body, error) = match answered {
             Err(_) => (0, Value::Null, Some("operation_timeout")),
             Ok(Err(_)) => (0, Value::Null, Some("dispatch_failed")),
@@ -110,9 +110,14 @@ impl Workspace {
             }
         };
         if let Some(error) = error {
-            tracing::warn!(path = delivery.path, status, ack_ms, "the app did not take a request: {error}");
+            tracing::warn!(
+                path = delivery.path,
+                status,
+                duration_ms = took_ms,
+                "the app did not take a request: {error}"
+            );
         }
-        Ack { ack_ms, status, body, error: error.map(str::to_owned) }
+        Ack { took_ms, status, body, error: error.map(str::to_owned) }
     }
 }
 

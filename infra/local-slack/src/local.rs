@@ -96,7 +96,7 @@ pub(crate) async fn frame(State(slack): Slack, Path(user): Path<String>) -> Resp
         .everyone
         .iter()
         .map(|person| {
-            json!({"id": person.id, "name": person.name, "realName": person.real_name, "locale": person.locale,
+            json!({"id": person.id, "name": person.name, "realName": person.real_name, "title": person.title, "locale": person.locale,
                 "color": person.color, "bot": person.kind == Kind::Bot,
                 "outside": matches!(person.kind, Kind::Guest | Kind::Stranger)})
         })

@@ -20,7 +20,7 @@ pub fn actions_in_view(user: &Person, view: &View, trigger: &str, action: Value)
     payload["container"] = json!({"type": "view", "view_id": view.id});
     payload["trigger_id"] = json!(trigger);
     payload["view"] = view.whole();
-    payload["actions"] = json!([action]);
+    payload["actions"] = Value::Array(vec![action]);
     payload
 }
 
@@ -49,7 +49,7 @@ pub fn actions_in_message(user: &Person, room: &Room, message: &Message, pressed
     }
     payload["state"] = json!({"values": values});
     payload["response_url"] = json!(response_url);
-    payload["actions"] = json!([action]);
+    payload["actions"] = Value::Array(vec![action]);
     payload
 }
 

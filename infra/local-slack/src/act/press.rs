@@ -164,19 +164,16 @@ impl Workspace {
     pub(super) async fn suggest(&self, user: &Person, place: &Place<'_>, query: &Press, typed: &str) -> Done {
         let payload = {
             let mut state = self.state();
-            match place.view_id {
-                Some(view_id) => {
-                    let view = view_of(&mut state, user, view_id)?;
-                    let spot = spot(view.blocks(), query)?;
-                    long_enough(&spot, typed)?;
-                    payload::suggestion_in_view(user, view, &spot, typed)
-                }
-                None => {
-                    let (room, message) = place.message(&state, user)?;
-                    let spot = spot(message.blocks(), query)?;
-                    long_enough(&spot, typed)?;
-                    payload::suggestion_in_message(user, room, message, &spot, typed)
-                }
+            if let Some(view_id) = place.view_id {
+                let view = view_of(&mut state, user, view_id)?;
+                let spot = spot(view.blocks(), query)?;
+                long_enough(&spot, typed)?;
+                payload::suggestion_in_view(user, view, &spot, typed)
+            } else {
+                let (room, message) = place.message(&state, user)?;
+                let spot = spot(message.blocks(), query)?;
+                long_enough(&spot, typed)?;
+                payload::suggestion_in_message(user, room, message, &spot, typed)
             }
         };
         let ack = self.deliver_interaction(&payload).await;

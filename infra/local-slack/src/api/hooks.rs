@@ -57,12 +57,11 @@ impl Workspace {
             let mut state = self.state();
             let ts = state.ts(now);
             let room = state.rooms.find_mut(channel).ok_or_else(|| Refusal::new("channel_not_found"))?;
-            match original.filter(|_| flag("replace_original")) {
-                Some(original) => room.replace(original, content, &ts)?,
-                None => {
-                    let only_for = (answer["response_type"] != "in_channel").then_some(user);
-                    room.app_says(ts, self.app_name(), content, answer["thread_ts"].as_str(), only_for)?;
-                }
+            if let Some(original) = original.filter(|_| flag("replace_original")) {
+                room.replace(original, content, &ts)?;
+            } else {
+                let only_for = (answer["response_type"] != "in_channel").then_some(user);
+                room.app_says(ts, self.app_name(), content, answer["thread_ts"].as_str(), only_for)?;
             }
         }
         self.messages_changed(channel);

@@ -27,6 +27,8 @@ pub struct Person {
     pub id: &'static str,
     pub name: String,
     pub real_name: String,
+    /// What they do, as on their profile.
+    pub title: &'static str,
     pub locale: &'static str,
     pub color: &'static str,
     pub kind: Kind,
@@ -59,10 +61,11 @@ pub struct People {
 
 impl People {
     pub fn cast(app_name: &str) -> Self {
-        let person = |id, name: &str, real_name: &str, locale, color, kind| Person {
+        let person = |id, name: &str, real_name: &str, title, locale, color, kind| Person {
             id,
             name: name.to_owned(),
             real_name: real_name.to_owned(),
+            title,
             locale,
             color,
             kind,
@@ -71,15 +74,23 @@ impl People {
             |id, handle, name, users: &[&'static str]| Group { id, handle, name, users: users.to_vec() };
         Self {
             everyone: vec![
-                person(OPERATOR, "misaki.sato", "佐藤 美咲", "ja-JP", "4bbe2e", Kind::Member),
-                person(APPROVER, "kenichi.suzuki", "鈴木 健一", "ja-JP", "e7392d", Kind::Member),
-                person(VIEWER, "aoi.takahashi", "高橋 葵", "ja-JP", "3c989f", Kind::Member),
-                person(ADMIN, "makoto.tanaka", "田中 誠", "ja-JP", "674b1b", Kind::Admin),
-                person(ENGLISH, "emma.wilson", "Emma Wilson", "en-US", "9f69e7", Kind::Member),
-                person(GUEST, "guest.ito", "伊藤 結衣(ゲスト)", "ja-JP", "a63024", Kind::Guest),
-                person(STRANGER, "stranger.kato", "加藤 翔(社外)", "ja-JP", "5b89d5", Kind::Stranger),
-                person(BOT_USER, "app", app_name, "ja-JP", "2b6cb0", Kind::Bot),
-                person(SLACKBOT, "slackbot", "Slackbot", "ja-JP", "757575", Kind::Bot),
+                person(OPERATOR, "misaki.sato", "佐藤 美咲", "オペレーター", "ja-JP", "4bbe2e", Kind::Member),
+                person(APPROVER, "kenichi.suzuki", "鈴木 健一", "承認者", "ja-JP", "e7392d", Kind::Member),
+                person(VIEWER, "aoi.takahashi", "高橋 葵", "閲覧者", "ja-JP", "3c989f", Kind::Member),
+                person(ADMIN, "makoto.tanaka", "田中 誠", "管理者", "ja-JP", "674b1b", Kind::Admin),
+                person(ENGLISH, "emma.wilson", "Emma Wilson", "Operator", "en-US", "9f69e7", Kind::Member),
+                person(GUEST, "guest.ito", "伊藤 結衣", "ゲスト", "ja-JP", "a63024", Kind::Guest),
+                person(
+                    STRANGER,
+                    "stranger.kato",
+                    "加藤 翔",
+                    "社外(Slackコネクト)",
+                    "ja-JP",
+                    "5b89d5",
+                    Kind::Stranger,
+                ),
+                person(BOT_USER, "app", app_name, "", "ja-JP", "2b6cb0", Kind::Bot),
+                person(SLACKBOT, "slackbot", "Slackbot", "", "ja-JP", "757575", Kind::Bot),
             ],
             groups: vec![
                 group("S01OPERATOR", "operators", "オペレーター", &[OPERATOR, ENGLISH]),
@@ -117,7 +128,7 @@ impl Person {
             "id": self.id, "team_id": self.team(), "name": self.name, "deleted": false, "color": self.color,
             "real_name": self.real_name, "tz": "Asia/Tokyo", "tz_label": "Japan Standard Time", "tz_offset": 32400,
             "profile": {
-                "title": "", "phone": "", "skype": "", "real_name": self.real_name,
+                "title": self.title, "phone": "", "skype": "", "real_name": self.real_name,
                 "real_name_normalized": self.real_name, "display_name": self.real_name,
                 "display_name_normalized": self.real_name, "fields": null, "status_text": "", "status_emoji": "",
                 "status_expiration": 0, "avatar_hash": "0000000000aa",

@@ -9,7 +9,7 @@ use super::people::TEAM_ID;
 use super::{Refusal, fresh_hex, fresh_id};
 
 const TRIGGER_LIVES: Duration = Duration::from_secs(3);
-const HOOK_LIVES: Duration = Duration::from_secs(30 * 60);
+const HOOK_LIVES: Duration = Duration::from_mins(30);
 const HOOK_USES: u32 = 5;
 
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub struct Hook {
 
 impl Tickets {
     pub fn trigger(&mut self, now: Duration, user: &str, view: Option<&str>) -> String {
-        self.triggers.retain(|_, trigger| now.saturating_sub(trigger.issued) < Duration::from_secs(600));
+        self.triggers.retain(|_, trigger| now.saturating_sub(trigger.issued) < Duration::from_mins(10));
         let mut rng = rand::rng();
         let (a, b) = (
             rng.random_range(10_u64.pow(10)..10_u64.pow(11)),
@@ -116,7 +116,7 @@ mod tests {
         let first = tickets.trigger(NOON, "U1", Some("V1"));
         let second = tickets.trigger(NOON, "U1", None);
 
-        let in_time = NOON + Duration::from_millis(3000);
+        let in_time = NOON + Duration::from_secs(3);
         assert_eq!(tickets.exchange(in_time, &first), Ok(("U1".to_owned(), Some("V1".to_owned()))));
         assert_eq!(tickets.exchange(in_time, &first), Err(Refusal::new("exchanged_trigger_id")));
         let late = NOON + Duration::from_millis(3001);
