@@ -119,7 +119,7 @@ function drawHome() {
     desk.suggest = (part, block, typed) => office.act({ type: 'suggest', viewId: home.id, blockId: block.block_id, actionId: part.action_id, value: typed });
   }
   $('scroll')?.replaceChildren(home
-    ? h('div', { class: 'home' }, home.trouble && h('div', { class: 'trouble', role: 'alert' }, SIGNS.warning(), ' ', home.trouble), blocks(home.blocks, desk))
+    ? h('div', { class: 'home' }, home.trouble && h('div', { class: 'trouble', role: 'alert' }, SIGNS.warning(), home.trouble), blocks(home.blocks, desk))
     : h('div', { class: 'empty' }, say('This app has put nothing on its Home yet.', 'このアプリのホームにはまだ何もありません。')));
 }
 

@@ -35,7 +35,7 @@ const DRAW = {
     return h('div', { class: error ? 'input wrong' : 'input' },
       h('label', { class: 'label' }, textNodes(block.label), block.optional && h('span', { class: 'optional' }, desk.english ? ' (optional)' : '(任意)')),
       element(block.element, block, desk),
-      error && h('div', { class: 'error', role: 'alert' }, SIGNS.warning(), ' ', error),
+      error && h('div', { class: 'error', role: 'alert' }, SIGNS.warning(), error),
       block.hint && h('div', { class: 'hint' }, textNodes(block.hint)));
   },
   image: (block) =>

@@ -46,11 +46,11 @@ function one(message, room, follows) {
       ? h('figure', { class: 'picture' }, h('figcaption', {}, file.title), h('img', { src: `/_local/files/${file.id}`, alt: file.title }))
       : h('a', { class: 'file', href: `/_local/files/${file.id}`, target: '_blank' }, h('b', {}, file.title), h('small', {}, `${file.pretty_type} · ${file.size} B`))),
     message.edited && h('span', { class: 'edited' }, en ? '(edited)' : '(編集済み)'),
-    message.trouble && h('div', { class: 'trouble', role: 'alert' }, SIGNS.warning(), ' ', message.trouble),
+    message.trouble && h('div', { class: 'trouble', role: 'alert' }, SIGNS.warning(), message.trouble),
     message.reply_count > 0 && !room.inThread && h('button', { class: 'replies', type: 'button', onclick: () => room.openThread(message.ts) },
       en ? `${message.reply_count} ${message.reply_count === 1 ? 'reply' : 'replies'}` : `${message.reply_count} 件の返信`, h('small', {}, clock(message.latest_reply))));
   const left = follows ? h('time', { class: 'gutter' }, clock(message.ts)) : avatar(author, app);
   const row = h('div', { class: 'row' }, left, body, tools);
-  const note = message.is_ephemeral && h('div', { class: 'only-you' }, SIGNS.eyes(), ' ', en ? 'Only visible to you' : 'あなただけに表示されています');
+  const note = message.is_ephemeral && h('div', { class: 'only-you' }, SIGNS.eyes(), en ? 'Only visible to you' : 'あなただけに表示されています');
   return h('article', { class: message.is_ephemeral ? 'message ephemeral' : 'message', data: { ts: message.ts } }, note, row);
 }

@@ -56,7 +56,7 @@ export class Modals {
     const form = h('form', { class: 'modal', role: 'dialog', 'aria-label': view.title.text, data: { viewId: view.id, callbackId: view.callback_id }, onsubmit: (event) => { event.preventDefault(); this.send(view, values); } },
       h('div', { class: 'modal-head' }, h('span', { class: 'avatar app' }, '◆'), h('h2', {}, textNodes(view.title)),
         h('button', { class: 'x', type: 'button', 'aria-label': english ? 'Close' : '閉じる', onclick: () => this.close(true) }, '×')),
-      view.trouble && h('div', { class: 'trouble wide', role: 'alert' }, SIGNS.warning(), ' ', view.trouble),
+      view.trouble && h('div', { class: 'trouble wide', role: 'alert' }, SIGNS.warning(), view.trouble),
       h('div', { class: 'modal-body' }, blocks(view.blocks, desk)),
       h('div', { class: 'modal-foot' }, h('button', { class: 'button big', type: 'button', data: { close: 'view' }, onclick: () => this.close() },
         view.close ? textNodes(view.close) : depth > 1 ? (english ? 'Back' : '戻る') : english ? 'Close' : '閉じる'), this.submit));
@@ -68,7 +68,13 @@ export class Modals {
       const field = box?.matches('input,textarea,button') ? box : box?.querySelector('input,textarea');
       if (field && !field.matches('.select')) field.focus();
       if (field?.setSelectionRange && caret != null && field.type === 'text') field.setSelectionRange(caret, caret);
-    } else if (fresh) form.querySelector('.modal-body input:not(.select), .modal-body textarea')?.focus();
+    } else if (fresh) {
+      // As in Slack: the field that asks for it, else the first one to type in.
+      const asks = view.blocks.map((block) => block.element).find((part) => part?.focus_on_load);
+      const box = asks && form.querySelector(`[data-action-id="${CSS.escape(asks.action_id)}"]`);
+      const typed = '.modal-body input:not(.select):not([type]), .modal-body textarea';
+      (box ? (box.matches('input,textarea') ? box : box.querySelector('input,textarea')) : form.querySelector(typed))?.focus();
+    }
     wrong?.scrollIntoView({ block: 'nearest' });
   }
 

@@ -146,7 +146,6 @@ impl Check<'_> {
                     "clear_on_close",
                     "notify_on_close",
                     "external_id",
-                    "submit_disabled",
                 ],
             ),
         };
@@ -162,7 +161,7 @@ impl Check<'_> {
         self.string(view, "private_metadata", "/view", 3000);
         self.string(view, "callback_id", "/view", 255);
         self.string(view, "external_id", "/view", 255);
-        self.flags(view, &["clear_on_close", "notify_on_close", "submit_disabled"], "/view");
+        self.flags(view, &["clear_on_close", "notify_on_close"], "/view");
         let Some(blocks) = view.get("blocks") else { return };
         self.blocks(blocks, "/view/blocks", VIEW_BLOCKS);
         let asks = blocks.as_array().into_iter().flatten().any(|block| block["type"] == "input");
@@ -253,7 +252,7 @@ mod tests {
     fn elements_are_checked_to_their_last_option() {
         let option = |value: &str| json!({"text": text("O"), "value": value});
         let with =
-            |element: Value| modal(&json!([{"type": "actions", "block_id": "b", "elements": [element]}]));
+            |element: &Value| modal(&json!([{"type": "actions", "block_id": "b", "elements": [element]}]));
         let button = json!({"type": "button", "action_id": "a", "text": text(&"x".repeat(76))});
         let style = json!({"type": "button", "action_id": "a", "text": text("x"), "style": "red"});
         let select = json!({"type": "static_select", "action_id": "a", "options": [option("x"), option("y")],

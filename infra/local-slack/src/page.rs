@@ -28,3 +28,36 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     }
     router
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_page_comes_out_of_the_binary() {
+        let served = |path: &str| FILES.iter().any(|(file, ..)| *file == path);
+        for (path, kind, content) in FILES {
+            let imports = content.lines().filter_map(|line| line.split_once(" from './"));
+            for (_, rest) in imports {
+                let name = rest.trim_end_matches("';");
+                assert!(served(&format!("/page/{name}")), "{path} imports {name}");
+            }
+            assert!(!content.trim().is_empty(), "{path} is empty");
+            assert!(kind.ends_with("charset=utf-8"), "{path} has Japanese in it");
+        }
+        for path in INDEX.split('"').filter(|part| part.starts_with("/page/")) {
+            assert!(served(path), "index.html names {path}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_page_comes_from_elsewhere() {
+        let all = FILES.iter().map(|(_, _, content)| *content).chain([INDEX]);
+        for text in all {
+            let foreign = text.match_indices("://").filter(|(at, _)| {
+                !text[..*at].ends_with("http") || !text[*at..].starts_with("://www.w3.org/2000/svg")
+            });
+            assert_eq!(foreign.count(), 0, "{}", &text[..80]);
+        }
+    }
+}

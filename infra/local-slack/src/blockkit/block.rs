@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Check, Surface};
 
-const PASSWORD_WORDS: &[&str] =
-    &["password", "passwd", "passphrase", "パスワード", "パスフレーズ", "暗証", "暗号化キー"];
+const PASSWORD_WORDS: &[&str] = &["password", "passwd", "passphrase", "パスワード", "パスフレーズ", "暗証"];
 
 impl Check<'_> {
     pub fn blocks(&mut self, value: &Value, path: &str, most: usize) {
