@@ -11,7 +11,7 @@ pub mod watch;
 use std::{
     collections::{HashMap, VecDeque},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Once},
     time::Duration,
 };
 
@@ -166,6 +166,13 @@ async fn capture(share: PathBuf, spool: &Spool, clock: &Clock, path: SharePath) 
         Err(error) => return Err(error.into()),
     };
     let (size, leased) = (whole.size, whole.leased);
+    if !leased {
+        static TOLD: Once = Once::new();
+        // A fault of the set-up, and a small one: a half file would be followed by the whole one.
+        TOLD.call_once(|| {
+            tracing::error!("no leases on the share: the agent must run as the owner of its files")
+        });
+    }
     if let Added::New { sequence } = spool.add(path, whole, observed_at, settled).await? {
         tracing::info!(
             sequence,

@@ -40,6 +40,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Names and contents of prescriptions are nobody else's business on this box either.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     start_logging();
     // There is one provider in this build; a second call could only repeat it.
     drop(rustls::crypto::ring::default_provider().install_default());

@@ -53,10 +53,30 @@ async fn issue(
     }))
 }
 
-struct Bed {
+pub struct Bed {
     state: TempDir,
-    config: Enrolment,
+    pub config: Enrolment,
+    pub ca_pem: String,
+    issuer: Arc<Issuer<'static, KeyPair>>,
     _server: JoinSet<()>,
+}
+
+impl Bed {
+    /// A certificate for `localhost` and its key, of the same CA.
+    pub fn server_certificate(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// A box that has its certificate.
+pub async fn enrolled_box() -> Bed {
+    let bed = bed().await;
+    drop(enroll(&bed.config, "code").await);
+    enroll(&bed.config, "code").await.unwrap();
+    bed
 }
 
 async fn bed() -> Bed {
@@ -66,6 +86,7 @@ async fn bed() -> Bed {
     let key = KeyPair::generate().unwrap();
     let pem = ca.clone().self_signed(&key).unwrap().pem();
     let server = Issuing { issuer: Arc::new(Issuer::new(ca, key)), calls: Arc::default() };
+    let issuer = Arc::clone(&server.issuer);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let fleet_api = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let router = Router::new().route("/v1/device/enroll", post(issue)).with_state(server);
@@ -79,7 +100,7 @@ async fn bed() -> Bed {
         fleet_api,
         ca_file: Some(ca_file),
     };
-    Bed { state, config, _server: tasks }
+    Bed { state, config, ca_pem: pem, issuer, _server: tasks }
 }
 
 #[tokio::test]

@@ -5,5 +5,6 @@
 mod capture;
 mod enrolment;
 mod lan_apply;
+mod shadow;
 mod support;
 mod upload;

@@ -1,0 +1,227 @@
+//! The shadow over a real MQTT connection with client certificates, at a small server that keeps one
+//! document the way AWS IoT does.
+
+use std::sync::{Arc, Mutex};
+
+use device_agent::{
+    capture::spool::Spool,
+    clock::Clock,
+    identity::Identity,
+    shadow::{ShadowSync, mqtt::Endpoint},
+    status::StatusSource,
+};
+use futures::{SinkExt, StreamExt};
+use rumqttc::{
+    Codec, ConnAck, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode,
+    tokio_rustls::TlsAcceptor,
+};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use serde_json::{Map, Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+};
+use tokio_util::{codec::Framed, sync::CancellationToken};
+
+use crate::{
+    enrolment::{Bed, enrolled_box},
+    support::{eventually, spool_in},
+};
+
+const LAN: &str = "$aws/things/tenpo-0001/shadow/name/lan/";
+const STATUS: &str = "$aws/things/tenpo-0001/shadow/name/status/";
+
+#[derive(Default)]
+struct Kept {
+    version: u64,
+    lan: Map<String, Value>,
+    status: Map<String, Value>,
+    /// How many reports came, the unanswered ones included.
+    reports: Vec<Value>,
+    /// The next report is kept, but the connection is cut instead of an answer.
+    cut_at_report: bool,
+    connections: usize,
+}
+
+type Shared = Arc<Mutex<Kept>>;
+
+/// RFC 7386, as the shadow service merges.
+fn merge(into: &mut Map<String, Value>, patch: &Value) {
+    for (key, value) in patch.as_object().unwrap() {
+        match (into.get_mut(key), value) {
+            (_, Value::Null) => drop(into.remove(key)),
+            (Some(Value::Object(old)), Value::Object(_)) => merge(old, value),
+            _ => drop(into.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// Answers one message of the box; `None`: hang up.
+fn answer(kept: &Shared, topic: &str, payload: &[u8]) -> Option<Vec<(String, Value)>> {
+    let mut kept = kept.lock().unwrap();
+    if let Some("update") = topic.strip_prefix(STATUS) {
+        let update: Value = serde_json::from_slice(payload).unwrap();
+        merge(&mut kept.status, &update["state"]["reported"]);
+        return Some(Vec::new());
+    }
+    match topic.strip_prefix(LAN)? {
+        "get" if kept.lan.is_empty() => Some(vec![(format!("{LAN}get/rejected"), json!({"code": 404}))]),
+        "get" => {
+            let document = json!({"state": kept.lan, "version": kept.version, "timestamp": 1_800_000_000});
+            Some(vec![(format!("{LAN}get/accepted"), document)])
+        }
+        "update" => {
+            let update: Value = serde_json::from_slice(payload).unwrap();
+            assert_eq!(update["state"].as_object().unwrap().len(), 1, "the box never writes desired");
+            kept.reports.push(update["state"]["reported"].clone());
+            kept.version += 1;
+            merge(&mut kept.lan, &update["state"]);
+            if std::mem::take(&mut kept.cut_at_report) {
+                return None;
+            }
+            let accepted = json!({"version": kept.version, "clientToken": update["clientToken"]});
+            Some(vec![(format!("{LAN}update/accepted"), accepted)])
+        }
+        other => panic!("nothing is published to {other}"),
+    }
+}
+
+async fn serve(socket: TcpStream, tls: TlsAcceptor, kept: Shared) -> Option<()> {
+    let stream = tls.accept(socket).await.ok()?;
+    let codec = Codec { max_incoming_size: 65536, max_outgoing_size: 65536 };
+    let mut line = Framed::new(stream, codec);
+    let mut next = 0;
+    loop {
+        match line.next().await?.ok()? {
+            Packet::Connect(connect) => {
+                assert_eq!(connect.client_id, "tenpo-0001");
+                kept.lock().unwrap().connections += 1;
+                line.send(Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, false))).await.ok()?;
+            }
+            Packet::Subscribe(subscribe) => {
+                let codes = vec![SubscribeReasonCode::Success(QoS::AtLeastOnce); subscribe.filters.len()];
+                line.send(Packet::SubAck(SubAck::new(subscribe.pkid, codes))).await.ok()?;
+            }
+            Packet::Publish(message) => {
+                let answers = answer(&kept, &message.topic, &message.payload)?;
+                line.send(Packet::PubAck(PubAck::new(message.pkid))).await.ok()?;
+                for (topic, document) in answers {
+                    next += 1;
+                    let mut publish = Publish::new(topic, QoS::AtLeastOnce, document.to_string());
+                    publish.pkid = next;
+                    line.send(Packet::Publish(publish)).await.ok()?;
+                }
+            }
+            Packet::Disconnect => return None,
+            _ => {}
+        }
+    }
+}
+
+struct Line {
+    kept: Shared,
+    reports: mpsc::UnboundedSender<Value>,
+    desired: mpsc::UnboundedReceiver<Value>,
+    clock: Arc<Clock>,
+    _bed: Bed,
+    _tasks: JoinSet<()>,
+}
+
+async fn line(kept: Kept) -> Line {
+    let bed = enrolled_box().await;
+    let kept = Arc::new(Mutex::new(kept));
+    let mut tasks = JoinSet::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tls = TlsAcceptor::from(Arc::new(server_tls(&bed)));
+    let shared = Arc::clone(&kept);
+    tasks.spawn(async move {
+        let mut lines = JoinSet::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            lines.spawn(serve(socket, tls.clone(), Arc::clone(&shared)));
+        }
+    });
+    let (reports, reported) = mpsc::unbounded_channel();
+    let (tell, desired) = mpsc::unbounded_channel();
+    let identity = Arc::new(Identity::load(&bed.config.home, bed.config.ca_file.as_ref().unwrap()).unwrap());
+    let spool: Spool = spool_in(&bed.config.home.state_dir).await;
+    let clock = Clock::system();
+    let sync = ShadowSync {
+        endpoint: Endpoint {
+            host: "localhost".to_owned(),
+            port,
+            thing: bed.config.home.thing.clone(),
+            tls: Arc::clone(&identity.tls),
+        },
+        clock: Arc::clone(&clock),
+        status: StatusSource {
+            spool,
+            clock: Arc::clone(&clock),
+            identity,
+            state_dir: bed.config.home.state_dir.clone(),
+            sent: None,
+        },
+        reports: reported,
+        desired: tell,
+    };
+    tasks.spawn(async move { sync.run(CancellationToken::new()).await.unwrap() });
+    Line { kept, reports, desired, clock, _bed: bed, _tasks: tasks }
+}
+
+fn server_tls(bed: &Bed) -> ServerConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(bed.ca_pem.as_bytes()).unwrap()).unwrap();
+    let (certificate, key) = bed.server_certificate();
+    ServerConfig::builder()
+        .with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap())
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        )
+        .unwrap()
+}
+
+async fn reported(line: &Line, wanted: &Value) {
+    eventually("the shadow shows the report", || async {
+        (line.kept.lock().unwrap().lan.get("reported") == Some(wanted)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_desired_while_the_box_was_away_is_heard_and_stale_keys_go() {
+    let state =
+        json!({"desired": {"changeId": "a"}, "reported": {"lan": {"mode": "static", "address": "x"}}});
+    let mut line =
+        line(Kept { lan: state.as_object().unwrap().clone(), version: 7, ..Kept::default() }).await;
+
+    line.reports.send(json!({"lan": {"mode": "dhcp"}})).unwrap();
+
+    assert_eq!(line.desired.recv().await, Some(json!({"changeId": "a"})));
+    reported(&line, &json!({"lan": {"mode": "dhcp"}})).await;
+    assert!(line.clock.is_synced());
+    eventually("the status is told", || async {
+        line.kept.lock().unwrap().status.contains_key("agentVersion").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_report_whose_answer_was_lost_is_not_repeated_but_the_next_one_arrives() {
+    let line = line(Kept { cut_at_report: true, ..Kept::default() }).await;
+
+    line.reports.send(json!({"n": 1})).unwrap();
+    eventually("the box has come back", || async {
+        (line.kept.lock().unwrap().connections == 2).then_some(())
+    })
+    .await;
+    line.reports.send(json!({"n": 2})).unwrap();
+
+    reported(&line, &json!({"n": 2})).await;
+    assert_eq!(line.kept.lock().unwrap().reports, [json!({"n": 1}), json!({"n": 2})]);
+}
