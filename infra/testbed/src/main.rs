@@ -1,6 +1,6 @@
 //! The testbed as a program: `up` for people, `postgres` for `cargo xtask test`.
 
-use std::{collections::BTreeMap, io::Read, path::PathBuf};
+use std::{collections::BTreeMap, io::Read, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -45,9 +45,19 @@ struct Up {
     ports: Vec<(String, u16)>,
 }
 
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 // One thread: the kernel ends our processes when the thread that started them is gone.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+async fn run() -> Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok()

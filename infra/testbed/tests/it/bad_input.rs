@@ -10,9 +10,11 @@ async fn settings_that_cannot_be_used_are_refused_field_by_field() {
     let bed = bed(1).await;
     let put = |thing: &str| bed.api.request(Method::PUT, &format!("/v1/devices/{thing}/lan"));
 
-    let unknown = put("tenpo-9999").json(&json!({"lan": {"mode": "dhcp"}, "reason": "x"})).send().await.unwrap();
+    let unknown =
+        put("tenpo-9999").json(&json!({"lan": {"mode": "dhcp"}, "reason": "x"})).send().await.unwrap();
     problem(unknown, StatusCode::NOT_FOUND).await;
-    let malformed = put("tenpo-0001").header("content-type", "application/json").body("{").send().await.unwrap();
+    let malformed =
+        put("tenpo-0001").header("content-type", "application/json").body("{").send().await.unwrap();
     problem(malformed, StatusCode::BAD_REQUEST).await;
     let lan = json!({"mode": "static", "address": "192.168.10.0/24", "gateway": "8.8.8.8"});
     let bad = put("tenpo-0001").json(&json!({"lan": lan, "reason": "x"})).send().await.unwrap();
@@ -64,7 +66,8 @@ async fn slack_requests_that_are_not_signed_now_are_refused() {
     let body = "command=%2Frece&text=lan+tenpo-0001&trigger_id=1.2.3&user_id=U1&team_id=T1";
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let send = |at: i64, signature: Option<String>| {
-        let mut request = bed.api.http().post(&url).header("content-type", "application/x-www-form-urlencoded");
+        let mut request =
+            bed.api.http().post(&url).header("content-type", "application/x-www-form-urlencoded");
         request = request.header("x-slack-request-timestamp", at.to_string());
         if let Some(signature) = signature {
             request = request.header("x-slack-signature", signature);

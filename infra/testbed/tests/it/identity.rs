@@ -2,12 +2,16 @@
 
 use chrono::TimeDelta;
 use reqwest::StatusCode;
-use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS, SubscribeReasonCode, TlsConfiguration, Transport};
+use rumqttc::{
+    AsyncClient, Event, Incoming, MqttOptions, QoS, SubscribeReasonCode, TlsConfiguration, Transport,
+};
 use serde_json::json;
 use testbed::{Testbed, boxes::RecehubBox};
 
 use crate::support::{
-    BOUND, Bucket, bed, box_client::{BoxClient, tls_config}, database_text, uploads,
+    BOUND, Bucket, bed,
+    box_client::{BoxClient, tls_config},
+    database_text, uploads,
 };
 
 #[tokio::test]
@@ -161,7 +165,10 @@ async fn a_revoked_box_is_out_at_its_next_request() {
     assert_eq!(before.status(), StatusCode::CREATED);
     let login = client.prepare_login().await.unwrap();
 
-    bed.api.post(&format!("/v1/devices/{}/revoke", client.thing), &json!({"reason": "stolen"})).await.unwrap();
+    bed.api
+        .post(&format!("/v1/devices/{}/revoke", client.thing), &json!({"reason": "stolen"}))
+        .await
+        .unwrap();
 
     let after = client.upload(&token, b"after.csv", b"2").send().await.unwrap();
     assert_eq!(after.status(), StatusCode::UNAUTHORIZED);

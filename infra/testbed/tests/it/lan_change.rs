@@ -143,7 +143,7 @@ async fn assert_message(operator: &Operator<'_>, text: &str) {
 }
 
 async fn assert_audited(bed: &testbed::Testbed, change: &str, steps: &[&str]) {
-    let audit = bed.api.get(&format!("/v1/audit?change={change}")).await.unwrap();
+    let audit = bed.api.get(&format!("/v1/audit?changeId={change}")).await.unwrap();
     let entries = audit["items"].as_array().unwrap();
     for step in steps {
         let found = entries.iter().any(|entry| entry["action"].as_str().unwrap_or_default().contains(step));

@@ -5,5 +5,6 @@ mod identity;
 mod lan_change;
 mod offline;
 mod prescription;
+mod share;
 mod support;
 mod up;

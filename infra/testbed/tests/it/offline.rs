@@ -86,7 +86,8 @@ async fn a_change_survives_a_crash_of_the_api() {
 
 async fn change_lan(bed: &Testbed, address: &str) -> String {
     let thing = &bed.boxes[0].thing;
-    let wish = json!({"lan": {"mode": "static", "address": address, "gateway": "192.168.10.1"}, "reason": "test"});
+    let wish =
+        json!({"lan": {"mode": "static", "address": address, "gateway": "192.168.10.1"}, "reason": "test"});
     let answer = bed.api.put(&format!("/v1/devices/{thing}/lan"), &wish).await.unwrap();
     answer["changeId"].as_str().unwrap().to_owned()
 }

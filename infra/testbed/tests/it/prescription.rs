@@ -4,9 +4,7 @@ use std::{os::unix::ffi::OsStrExt, os::unix::fs::symlink};
 
 use testbed::wait::until;
 
-use crate::support::{
-    BOUND, Bucket, bed, box_status, database_text, folder_bytes, holds, save, uploads,
-};
+use crate::support::{BOUND, Bucket, bed, box_status, database_text, folder_bytes, holds, save, uploads};
 
 #[tokio::test]
 async fn a_saved_file_is_in_s3_with_a_ledger_row_and_a_receipt() {

@@ -144,7 +144,8 @@ pub async fn database_text(bed: &Testbed) -> String {
     let mut text = String::new();
     for table in tables {
         let statement = format!("select coalesce(string_agg(t::text, ' '), '') from \"{table}\" t");
-        let rows: String = sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut db).await.unwrap();
+        let rows: String =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut db).await.unwrap();
         text.push_str(&rows);
     }
     text

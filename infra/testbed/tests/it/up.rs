@@ -104,7 +104,11 @@ fn processes_of(needle: &str) -> Vec<String> {
             let text = std::fs::read(entry.path().join(file)).unwrap_or_default();
             let text = String::from_utf8_lossy(&text).replace('\0', " ");
             if text.contains(needle) {
-                found.push(format!("{} {}", entry.file_name().display(), text.chars().take(120).collect::<String>()));
+                found.push(format!(
+                    "{} {}",
+                    entry.file_name().display(),
+                    text.chars().take(120).collect::<String>()
+                ));
             }
         }
     }
@@ -114,13 +118,39 @@ fn processes_of(needle: &str) -> Vec<String> {
 /// The fields of up.json that others' clients read.
 fn assert_contract(up: &Value, folder: &Path) {
     for pointer in [
-        "/fleetApi", "/apiToken", "/postgres", "/serverId", "/stsHost", "/stsRegion", "/slack/url",
-        "/slack/signingSecret", "/slack/teamId", "/slack/appId", "/slack/channelId", "/slack/users/operator",
-        "/slack/users/approver", "/slack/users/viewer", "/slack/users/admin", "/slack/users/english",
-        "/aws/endpoint", "/aws/region", "/aws/accessKeyId", "/aws/secretAccessKey", "/aws/bucket",
-        "/aws/iot/mqttHost", "/aws/iot/credentialProvider", "/aws/iot/roleAlias", "/aws/iot/caFile",
-        "/boxes/0/thing", "/boxes/0/pharmacy", "/boxes/0/certificateFile", "/boxes/0/keyFile",
-        "/boxes/0/share/host", "/boxes/0/share/name", "/boxes/0/share/user", "/boxes/0/share/password",
+        "/fleetApi",
+        "/apiToken",
+        "/postgres",
+        "/serverId",
+        "/stsHost",
+        "/stsRegion",
+        "/slack/url",
+        "/slack/signingSecret",
+        "/slack/teamId",
+        "/slack/appId",
+        "/slack/channelId",
+        "/slack/users/operator",
+        "/slack/users/approver",
+        "/slack/users/viewer",
+        "/slack/users/admin",
+        "/slack/users/english",
+        "/aws/endpoint",
+        "/aws/region",
+        "/aws/accessKeyId",
+        "/aws/secretAccessKey",
+        "/aws/bucket",
+        "/aws/iot/mqttHost",
+        "/aws/iot/credentialProvider",
+        "/aws/iot/roleAlias",
+        "/aws/iot/caFile",
+        "/boxes/0/thing",
+        "/boxes/0/pharmacy",
+        "/boxes/0/certificateFile",
+        "/boxes/0/keyFile",
+        "/boxes/0/share/host",
+        "/boxes/0/share/name",
+        "/boxes/0/share/user",
+        "/boxes/0/share/password",
         "/boxes/0/share/folder",
     ] {
         let text = up.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -129,7 +159,9 @@ fn assert_contract(up: &Value, folder: &Path) {
     for pointer in ["/aws/iot/mqttPort", "/boxes/0/share/port"] {
         assert!(up.pointer(pointer).is_some_and(Value::is_u64), "{pointer} is missing");
     }
-    for pointer in ["/aws/iot/caFile", "/boxes/0/certificateFile", "/boxes/0/keyFile", "/boxes/0/share/folder"] {
+    for pointer in
+        ["/aws/iot/caFile", "/boxes/0/certificateFile", "/boxes/0/keyFile", "/boxes/0/share/folder"]
+    {
         let path = Path::new(up.pointer(pointer).unwrap().as_str().unwrap());
         assert!(path.is_absolute() && path.exists(), "{pointer} leads nowhere");
     }

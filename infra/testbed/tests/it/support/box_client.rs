@@ -9,7 +9,10 @@ use aws_sigv4::{
     sign::v4,
 };
 use chrono::{DateTime, Utc};
-use device_model::{login, upload::{ContentHash, UploadId}};
+use device_model::{
+    login,
+    upload::{ContentHash, UploadId},
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
 use testbed::{Testbed, boxes::RecehubBox};
@@ -48,7 +51,8 @@ impl<'a> BoxClient<'a> {
         let response = self.tls.get(url).header("x-amzn-iot-thingname", thing).send().await?;
         ensure!(response.status().is_success(), "credentials provider answered {}", response.status());
         let answer: Value = response.json().await?;
-        let field = |name: &str| answer["credentials"][name].as_str().map(str::to_owned).context("no such field");
+        let field =
+            |name: &str| answer["credentials"][name].as_str().map(str::to_owned).context("no such field");
         let token = Some(field("sessionToken")?);
         Ok(Credentials::new(field("accessKeyId")?, field("secretAccessKey")?, token, None, "provider"))
     }
@@ -57,7 +61,10 @@ impl<'a> BoxClient<'a> {
     pub async fn nonce(&self) -> Result<(String, DateTime<Utc>)> {
         let answer = self.call("/v1/device/nonce", &json!({"thing": self.thing})).await?;
         let answer: Value = answer.error_for_status()?.json().await?;
-        Ok((answer["nonce"].as_str().context("no nonce")?.to_owned(), answer["now"].as_str().context("no now")?.parse()?))
+        Ok((
+            answer["nonce"].as_str().context("no nonce")?.to_owned(),
+            answer["now"].as_str().context("no now")?.parse()?,
+        ))
     }
 
     /// A signed login, ready to be sent, or to be spoilt.
@@ -67,7 +74,13 @@ impl<'a> BoxClient<'a> {
         self.sign(&credentials, &nonce, now, &self.thing)
     }
 
-    pub fn sign(&self, credentials: &Credentials, nonce: &str, at: DateTime<Utc>, thing: &str) -> Result<Login> {
+    pub fn sign(
+        &self,
+        credentials: &Credentials,
+        nonce: &str,
+        at: DateTime<Utc>,
+        thing: &str,
+    ) -> Result<Login> {
         let cloud = &self.bed.cloud;
         let headers = [
             ("content-type", login::CONTENT_TYPE),
@@ -116,7 +129,14 @@ impl<'a> BoxClient<'a> {
         self.upload_as(token, &id.to_string(), path, &hash.to_digest_header(), content)
     }
 
-    pub fn upload_as(&self, token: &str, id: &str, path: &[u8], digest: &str, content: &[u8]) -> reqwest::RequestBuilder {
+    pub fn upload_as(
+        &self,
+        token: &str,
+        id: &str,
+        path: &[u8],
+        digest: &str,
+        content: &[u8],
+    ) -> reqwest::RequestBuilder {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         self.bed
             .api
@@ -141,7 +161,8 @@ pub fn tls_config(bed: &Testbed, identity: Option<(&[u8], &[u8])>) -> rustls::Cl
     for certificate in CertificateDer::pem_file_iter(&bed.cloud.ca_file).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     match identity {
         None => builder.with_no_client_auth(),
