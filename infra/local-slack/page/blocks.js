@@ -33,7 +33,7 @@ const DRAW = {
   input(block, desk) {
     const error = desk.errors?.[block.block_id];
     return h('div', { class: error ? 'input wrong' : 'input' },
-      h('label', { class: 'label' }, textNodes(block.label), block.optional && h('span', { class: 'optional' }, desk.english ? ' (optional)' : '(任意)')),
+      h('label', { class: 'label' }, textNodes(block.label), block.optional && h('span', { class: 'optional' }, desk.english ? '(optional)' : '(任意)')),
       element(block.element, block, desk),
       error && h('div', { class: 'error', role: 'alert' }, SIGNS.warning(), error),
       block.hint && h('div', { class: 'hint' }, textNodes(block.hint)));

@@ -56,7 +56,10 @@ const DRAW = {
       },
     });
     const left = h('span', { class: 'left' });
-    function count() { left.textContent = part.max_length - [...box.value].length; }
+    function count() {
+      const rest = part.max_length - [...box.value].length;
+      left.textContent = rest <= 20 ? rest : ''; // as in Slack, told when it gets tight
+    }
     function triggers(from) { return from.dispatch_action_config?.trigger_actions_on ?? ['on_enter_pressed']; }
     if (!part.max_length) return box;
     count();

@@ -27,9 +27,11 @@ pub(crate) async fn act(State(slack): Slack, Json(body): Json<Value>) -> Respons
         Ok(act) => act,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    match slack.act(act).await {
-        Ok(done) => Json(done).into_response(),
-        Err(impossible) => refuse(StatusCode::CONFLICT, &impossible.0),
+    let own = slack.clone();
+    match slack.acts.spawn(async move { own.act(act).await }).await {
+        Ok(Ok(done)) => Json(done).into_response(),
+        Ok(Err(impossible)) => refuse(StatusCode::CONFLICT, &impossible.0),
+        Err(failed) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &failed.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::deliver::Delivery;
@@ -42,6 +43,8 @@ pub struct Workspace {
     pub(crate) http: reqwest::Client,
     /// The last request sent to the app, for sending it once more.
     pub(crate) last_delivery: Mutex<Option<Delivery>>,
+    /// Acts under way: they go on to their end when whoever asked for them hangs up, as in Slack.
+    pub(crate) acts: TaskTracker,
     public_url: OnceLock<String>,
     state: Mutex<State>,
     changes: broadcast::Sender<Change>,
@@ -63,6 +66,7 @@ impl Workspace {
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             changes: broadcast::channel(256).0,
+            acts: TaskTracker::new(),
             public_url: OnceLock::new(),
             last_delivery: Mutex::new(None),
             settings,

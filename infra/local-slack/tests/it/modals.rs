@@ -1,5 +1,7 @@
 //! Modals: triggers, the stack, hashes, the four response actions, and what Slack's client keeps to itself.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use slack_morphism::prelude::*;
 
@@ -166,6 +168,23 @@ async fn closing_the_top_shows_the_one_below_and_the_x_closes_all() {
     assert_eq!(desk.app.last().payload()["is_cleared"], true);
     let gone = desk.api("views.update", json!({"view_id": view["id"], "view": modal()})).await;
     assert_eq!(gone["error"], "not_found");
+}
+
+#[tokio::test]
+async fn a_submission_goes_on_when_the_browser_is_closed() {
+    let desk = Desk::open().await;
+    let view = desk.open_modal(&modal()).await;
+    let mut changes = desk.slack.changes();
+    let mut submit = filled(&view);
+    (submit["userId"], submit["channelId"]) = (json!(OPERATOR), json!(CHANNEL_ID));
+
+    desk.app.will_dawdle(Duration::from_millis(400));
+    let call = reqwest::Client::new().post(format!("{}/_local/act", desk.url)).json(&submit);
+    let hung_up = call.timeout(Duration::from_millis(150)).send().await;
+
+    assert!(hung_up.is_err());
+    tokio::time::timeout(Duration::from_secs(3), changes.recv()).await.unwrap().unwrap();
+    assert!(stack(&desk).await.is_empty());
 }
 
 #[tokio::test]
