@@ -170,7 +170,7 @@ async fn capture(share: PathBuf, spool: &Spool, clock: &Clock, path: SharePath) 
         static TOLD: Once = Once::new();
         // A fault of the set-up, and a small one: a half file would be followed by the whole one.
         TOLD.call_once(|| {
-            tracing::error!("no leases on the share: the agent must run as the owner of its files")
+            tracing::error!("no leases on the share: the agent must run as the owner of its files");
         });
     }
     if let Added::New { sequence } = spool.add(path, whole, observed_at, settled).await? {

@@ -9,6 +9,9 @@ use std::sync::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use device_model::outcome;
 
+/// A time in whole seconds and its way here leave this much open.
+const AGREES: TimeDelta = TimeDelta::seconds(2);
+
 type Source = Box<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 pub struct Clock {
@@ -51,6 +54,13 @@ impl Clock {
         }
     }
 
+    /// Takes note of the cloud's time, told in whole seconds: a clock that agrees is left as it is.
+    pub fn learn_roughly(&self, cloud_now: DateTime<Utc>) {
+        let now = self.now();
+        let agrees = cloud_now.signed_duration_since(now).abs() <= AGREES;
+        self.learn(if agrees { now } else { cloud_now });
+    }
+
     pub fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Relaxed)
     }
@@ -80,5 +90,19 @@ mod tests {
 
         assert_eq!(clock.now(), real);
         assert_eq!(clock.standing(), outcome::Clock::Synced);
+    }
+
+    #[test]
+    fn a_rough_time_does_not_disturb_a_clock_that_agrees_with_it() {
+        let real: DateTime<Utc> = "2026-11-22T12:00:00.900Z".parse().unwrap();
+        let told = "2026-11-22T12:00:00Z".parse().unwrap();
+        let right = Clock::reading(move || real);
+        let slow = Clock::reading(move || real - TimeDelta::hours(3));
+
+        right.learn_roughly(told);
+        slow.learn_roughly(told);
+
+        assert_eq!((right.now(), slow.now()), (real, told));
+        assert!(right.is_synced() && slow.is_synced());
     }
 }

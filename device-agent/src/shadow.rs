@@ -162,7 +162,7 @@ impl ShadowSync {
             Action::CloudTime(now) => {
                 // To the second only: a login tells it better.
                 if !self.clock.is_synced() {
-                    self.clock.learn(now);
+                    self.clock.learn_roughly(now);
                 }
                 Ok(())
             }

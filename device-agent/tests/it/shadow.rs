@@ -104,8 +104,8 @@ async fn serve(socket: TcpStream, tls: TlsAcceptor, kept: Shared) -> Option<()> 
                 line.send(Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, false))).await.ok()?;
             }
             Packet::Subscribe(subscribe) => {
-                let codes = vec![SubscribeReasonCode::Success(QoS::AtLeastOnce); subscribe.filters.len()];
-                line.send(Packet::SubAck(SubAck::new(subscribe.pkid, codes))).await.ok()?;
+                let granted = vec![SubscribeReasonCode::Success(QoS::AtLeastOnce); subscribe.filters.len()];
+                line.send(Packet::SubAck(SubAck::new(subscribe.pkid, granted))).await.ok()?;
             }
             Packet::Publish(message) => {
                 let answers = answer(&kept, &message.topic, &message.payload)?;
