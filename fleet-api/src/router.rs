@@ -47,6 +47,8 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .route("/v1/device/nonce", post(device::nonce))
         .route("/v1/device/login", post(device::login))
         .route("/iot/events", post(events::receive))
+        // AWS writes a slash before the query of a confirmation.
+        .route("/iot/events/", post(events::receive))
         .layer(DefaultBodyLimit::max(usize::try_from(BODY_LIMIT).unwrap_or(usize::MAX)))
         .layer(middleware::from_fn(|request, next| within(TIMEOUT, request, next)));
     rest.merge(uploads_in)
@@ -57,7 +59,7 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
         }))
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()))
 }
 
 /// The matched route, never the address: a query may hold what people typed.

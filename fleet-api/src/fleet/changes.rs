@@ -195,7 +195,11 @@ impl Fleet {
         change: &store::changes::NewChange<'_>,
         by: &Actor,
     ) -> Result<(), ApiError> {
-        store::changes::add(db, change).await?;
+        store::changes::add(db, change).await.map_err(|error| match store::constraint(&error) {
+            // Used for another thing at the same moment.
+            Some("lan_changes_idempotency_unique") => ApiError::IdempotencyKeyReused,
+            _ => error.into(),
+        })?;
         steps::add(db, change.id, &Step::of(ChangeState::Queued, change.now)).await?;
         let shown = |settings: &Settings| json!(settings.clone().without_secrets());
         let mut entry = Entry::new(change.now, by, "change.queued").of(change.thing);

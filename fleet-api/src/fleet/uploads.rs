@@ -4,6 +4,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -28,6 +29,8 @@ pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// S3 takes 2 KB of metadata; the sealed path has to fit beside the rest. A longer one, which no
 /// Windows client can make, stands in the ledger alone.
 const MAX_PATH_IN_METADATA: usize = 1500;
+/// A line that brings nothing for so long is broken.
+const SILENT_SECONDS: u32 = 60;
 
 /// An upload as it is announced.
 #[derive(Debug, Clone)]
@@ -232,12 +235,18 @@ impl Content {
     /// Reads the rest away and says whether all of it is what was announced.
     async fn check(&self, upload: &Announced) -> Result<(), ApiError> {
         let mut rest = self.stream();
-        while let Some(chunk) = rest.next().await {
-            if chunk.is_err() || self.size() > upload.size {
-                return Err(ApiError::LengthMismatch);
+        let mut silent = 0;
+        loop {
+            // The SDK may still hold the stream and have been the last to ask for more, and then it
+            // is the one that is woken: so ask again every second.
+            match tokio::time::timeout(Duration::from_secs(1), rest.next()).await {
+                Ok(None) => return self.fault(upload).map_or(Ok(()), Err),
+                Ok(Some(Ok(_))) if self.size() <= upload.size => silent = 0,
+                Ok(Some(_)) => return Err(ApiError::LengthMismatch),
+                Err(_) if silent < SILENT_SECONDS => silent += 1,
+                Err(_) => return Err(ApiError::TooSlow),
             }
         }
-        self.fault(upload).map_or(Ok(()), Err)
     }
 
     fn size(&self) -> u64 {

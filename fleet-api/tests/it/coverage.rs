@@ -1,0 +1,102 @@
+//! Every route, with no, wrong and right credentials. A new route is added here or the count fails.
+
+use axum::http::Method;
+use chrono::TimeDelta;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::support::{TestApi, request};
+
+/// Who may come in.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    Anybody,
+    Reader,
+    Changer,
+    Admin,
+    Box,
+}
+
+const ROUTES: &[(&str, &str, Who)] = &[
+    ("GET", "/healthz", Who::Anybody),
+    ("GET", "/readyz", Who::Anybody),
+    ("GET", "/v1/pharmacies", Who::Reader),
+    ("POST", "/v1/pharmacies", Who::Admin),
+    ("GET", "/v1/pharmacies/P-1", Who::Reader),
+    ("GET", "/v1/devices", Who::Reader),
+    ("POST", "/v1/devices", Who::Admin),
+    ("GET", "/v1/devices/tenpo-0042", Who::Reader),
+    ("POST", "/v1/devices/nobody/revoke", Who::Admin),
+    ("GET", "/v1/devices/tenpo-0042/lan", Who::Reader),
+    ("PUT", "/v1/devices/tenpo-0042/lan", Who::Changer),
+    ("GET", "/v1/changes", Who::Reader),
+    ("GET", "/v1/changes/01J", Who::Reader),
+    ("POST", "/v1/changes/01J/cancel", Who::Changer),
+    ("GET", "/v1/uploads", Who::Reader),
+    ("GET", "/v1/uploads/0000000000000000000000000000000000000000000000000000000000000000", Who::Reader),
+    ("PUT", "/v1/uploads/0000000000000000000000000000000000000000000000000000000000000000", Who::Box),
+    ("GET", "/v1/audit", Who::Reader),
+    // These carry their own proof in the body.
+    ("POST", "/v1/device/enroll", Who::Anybody),
+    ("POST", "/v1/device/nonce", Who::Anybody),
+    ("POST", "/v1/device/login", Who::Anybody),
+];
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn every_route_lets_in_whom_it_should_and_nobody_else(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let device = api.session("tenpo-0042", "box-token").await;
+    let tokens = [
+        (None, &[][..]),
+        (Some("rh_wrong"), &[]),
+        (Some(api.reader.as_str()), &[Who::Reader]),
+        (Some(&api.changer), &[Who::Reader, Who::Changer]),
+        (Some(&api.admin), &[Who::Reader, Who::Changer, Who::Admin]),
+        (Some(&device), &[Who::Box]),
+    ];
+
+    for &(method, path, who) in ROUTES {
+        for (token, roles) in tokens {
+            let method: Method = method.parse().unwrap();
+            let answer = api.send(request(method.clone(), path, token, &Value::Null)).await;
+            let refused = matches!(answer.status.as_u16(), 401 | 403);
+            let may = who == Who::Anybody || roles.contains(&who);
+            assert_eq!(refused, !may, "{method} {path} as {token:?}: {}", answer.status);
+            assert!(answer.status != 404 || answer.body["type"] != "urn:recehub:problem:unknown-route");
+            if refused {
+                let known = token.is_some_and(|token| token != "rh_wrong" && token != device);
+                let known = known && who != Who::Box;
+                assert_eq!(answer.status.as_u16(), if known { 403 } else { 401 }, "{method} {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_route_is_walked() {
+    let page = include_str!("../../src/router.rs");
+    let verbs = ["get(", "post(", "put("].map(|verb| page.matches(verb).count());
+
+    // Two more: /iot/events in both its forms, which has a secret and a test of its own.
+    assert_eq!(verbs.iter().sum::<usize>(), ROUTES.len() + 2);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_token_that_expired_or_was_revoked_is_none(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.get("/v1/devices").await.expect(200);
+    sqlx::query("update api_tokens set revoked_at = now() where name = 'reader'")
+        .execute(&api.db)
+        .await
+        .unwrap();
+    api.get("/v1/devices").await.expect_problem(401, "unauthenticated");
+    api.call(Method::GET, "/v1/devices", &api.admin, Value::Null).await.expect(200);
+    api.wait(TimeDelta::days(1));
+    api.call(Method::GET, "/v1/devices", &api.admin, Value::Null)
+        .await
+        .expect_problem(401, "unauthenticated");
+    let tables: Vec<Vec<u8>> =
+        sqlx::query_scalar("select token_hash from api_tokens").fetch_all(&api.db).await.unwrap();
+    assert!(tables.iter().all(|hash| hash.len() == 32));
+}

@@ -1,0 +1,122 @@
+//! Every refusal is problem+json with a stable type.
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::TestApi;
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn unknown_things_and_changes_are_404(db: PgPool) {
+    let api = TestApi::new(db).await;
+
+    for (path, name) in [
+        ("/v1/devices/nobody", "unknown-thing"),
+        ("/v1/devices/nobody/lan", "unknown-thing"),
+        ("/v1/changes/01JNOTHERE", "unknown-change"),
+        ("/v1/pharmacies/P-0", "unknown-pharmacy"),
+        ("/v1/nothing", "unknown-route"),
+        ("/nothing", "unknown-route"),
+    ] {
+        api.get(path).await.expect_problem(404, name);
+    }
+    let upload = format!("/v1/uploads/{}", "ab".repeat(32));
+    api.get(&upload).await.expect_problem(404, "unknown-upload");
+    api.put_lan("nobody", "192.168.10.20/24", json!({})).await.expect_problem(404, "unknown-thing");
+    api.post("/v1/devices/nobody/revoke", Value::Null).await.expect_problem(404, "unknown-thing");
+    let nowhere = json!({"thing": "tenpo-0042", "pharmacy": "P-0"});
+    api.post("/v1/devices", nowhere).await.expect_problem(404, "unknown-pharmacy");
+    assert_eq!(api.count("things").await, 0);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn every_bad_field_is_told_at_once(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let body = json!({"lan": {"mode": "static", "address": "8.8.8.8/24", "gateway": "x", "mtu": 9000, "colour": 1},
+        "window": {"from": "25:00"}, "share": {"user": "a b"}, "reason": " ", "typo": true});
+
+    let refused = api.call(Method::PUT, "/v1/devices/tenpo-0042/lan", &api.changer, body).await;
+
+    let refused = refused.expect_problem(422, "unusable-fields");
+    let errors = refused["errors"].as_array().unwrap();
+    let fields: Vec<_> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
+    let expected = [
+        "typo",
+        "lan.colour",
+        "lan.address",
+        "lan.gateway",
+        "lan.mtu",
+        "window.from",
+        "window.to",
+        "reason",
+        "share.name",
+        "share.user",
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!(errors[2]["code"], "NOT_PRIVATE");
+    assert_eq!(api.count("lan_changes").await, 0);
+    assert!(api.aws.desired("tenpo-0042").is_null());
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_is_not_json_is_400_and_what_is_too_large_413(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let put = |kind: &'static str, body: String| {
+        let request = Request::builder()
+            .method(Method::PUT)
+            .uri("/v1/devices/tenpo-0042/lan")
+            .header("authorization", format!("Bearer {}", api.changer))
+            .header("content-type", kind);
+        api.send(request.body(Body::from(body)).unwrap())
+    };
+
+    put("application/json", "{".to_owned()).await.expect_problem(400, "malformed-request");
+    put("application/json", "[]".to_owned()).await.expect_problem(400, "malformed-request");
+    let told = put("application/json", r#"{"share": {"password": 1234567}}"#.to_owned()).await;
+    assert!(!told.expect_problem(400, "malformed-request").to_string().contains("1234567"));
+    put("text/plain", "{}".to_owned()).await.expect_problem(415, "media-type");
+    put("application/json", " ".repeat(65 * 1024)).await.expect_problem(413, "too-large");
+    api.get("/v1/devices/a%20b").await.expect_problem(400, "malformed-request");
+    api.get("/v1/uploads?limit=0").await.expect_problem(400, "malformed-request");
+    api.get("/v1/uploads?limit=many").await.expect_problem(400, "malformed-request");
+    api.get("/v1/uploads?cursor=x").await.expect_problem(400, "malformed-request");
+    api.call(Method::DELETE, "/v1/devices", &api.admin, Value::Null)
+        .await
+        .expect_problem(405, "wrong-method");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn readiness_names_what_is_down(db: PgPool) {
+    let api = TestApi::new(db).await;
+
+    let ready = api.get("/readyz").await.expect(200);
+    assert_eq!(ready["dependencies"], json!({"postgres": "up", "s3": "up", "iot": "up"}));
+    api.aws.state().down = true;
+    let down = api.get("/readyz").await.expect_problem(503, "not-ready");
+    assert_eq!(down["dependencies"], json!({"postgres": "up", "s3": "down", "iot": "down"}));
+    api.db.close().await;
+    let down = api.get("/readyz").await.expect_problem(503, "not-ready");
+    assert_eq!(down["dependencies"]["postgres"], "down");
+    api.get("/healthz").await.expect(200);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn boxes_are_found_by_what_people_call_them(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0001").await;
+    api.register("tenpo-0002").await;
+    let found = async |text: &str| {
+        let boxes = api.fleet.find_boxes(text).await.unwrap();
+        boxes.into_iter().map(|it| it.thing.to_string()).collect::<Vec<_>>()
+    };
+
+    assert_eq!(found("tenpo-0001").await, ["tenpo-0001"]);
+    assert_eq!(found("p-tenpo-0002").await, ["tenpo-0002"]);
+    assert_eq!(found("はな").await, ["tenpo-0001", "tenpo-0002"]);
+    assert_eq!(found("ゆり").await, Vec::<String>::new());
+}

@@ -1,0 +1,201 @@
+//! AWS in memory: what the small traits promise, and a switch to make it fail.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use device_model::{thing_name::ThingName, upload::ContentHash};
+use fleet_api::aws::{
+    bucket::{Bucket, NewObject, Put, Version},
+    shadows::{Shadow, Shadows, Written},
+    sts::{Sts, StsAnswer},
+    things::{Issued, Registered, Things},
+};
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+/// Everything that AWS would hold.
+#[derive(Clone, Default)]
+pub struct FakeAws(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub struct State {
+    pub shadows: BTreeMap<String, Shadow>,
+    pub desired_writes: usize,
+    /// Things whose shadow does not answer.
+    pub broken: BTreeSet<String>,
+    /// So many writes meet somebody else's write.
+    pub races: usize,
+    /// Certificate id -> (thing, active).
+    pub certificates: BTreeMap<String, (String, bool)>,
+    pub live_checks: usize,
+    pub confirmed: Vec<String>,
+    pub destination_enabled: bool,
+    pub sts_answer: Option<StsAnswer>,
+    pub sts_headers: Vec<Vec<(&'static str, String)>>,
+    /// Key -> (content, metadata).
+    pub objects: BTreeMap<String, (Vec<u8>, Vec<(&'static str, String)>)>,
+    pub puts: usize,
+    pub down: bool,
+}
+
+impl FakeAws {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn desired(&self, thing: &str) -> Value {
+        self.state().shadows.get(thing).map_or(Value::Null, |shadow| shadow.desired.clone())
+    }
+
+    /// The box writes its side: the whole of it, as a new version.
+    pub fn report(&self, thing: &str, reported: Value) {
+        let mut state = self.state();
+        let shadow = state.shadows.entry(thing.to_owned()).or_insert_with(empty);
+        shadow.version += 1;
+        shadow.reported = reported;
+    }
+
+    fn up(&self) -> anyhow::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        anyhow::ensure!(!state.down, "AWS is down");
+        Ok(state)
+    }
+}
+
+fn empty() -> Shadow {
+    Shadow { version: 0, desired: json!({}), reported: json!({}) }
+}
+
+#[async_trait]
+impl Shadows for FakeAws {
+    async fn read(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
+        let state = self.up()?;
+        anyhow::ensure!(!state.broken.contains(thing.as_str()), "this shadow does not answer");
+        Ok(state.shadows.get(thing.as_str()).cloned())
+    }
+
+    async fn write_desired(
+        &self,
+        thing: &ThingName,
+        patch: &Value,
+        version: Option<i64>,
+    ) -> anyhow::Result<Written> {
+        let mut state = self.up()?;
+        if state.races > 0 {
+            state.races -= 1;
+            state.shadows.entry(thing.to_string()).or_insert_with(empty).version += 1;
+            return Ok(Written::Conflict);
+        }
+        state.desired_writes += 1;
+        let shadow = state.shadows.entry(thing.to_string()).or_insert_with(empty);
+        if version.is_some_and(|version| version != shadow.version) {
+            return Ok(Written::Conflict);
+        }
+        merge(&mut shadow.desired, patch);
+        shadow.version += 1;
+        Ok(Written::At(shadow.version))
+    }
+}
+
+#[async_trait]
+impl Things for FakeAws {
+    async fn create(&self, _: &ThingName) -> anyhow::Result<()> {
+        self.up().map(drop)
+    }
+
+    async fn issue(&self, thing: &ThingName, _: &str, _: &str) -> anyhow::Result<Option<Issued>> {
+        let mut state = self.up()?;
+        let id = format!("{:064x}", state.certificates.len() + 1);
+        state.certificates.insert(id.clone(), (thing.to_string(), true));
+        Ok(Some(Issued { certificate_id: id, pem: "-----BEGIN CERTIFICATE-----".to_owned() }))
+    }
+
+    async fn revoke(&self, certificate_id: &str) -> anyhow::Result<()> {
+        if let Some(certificate) = self.up()?.certificates.get_mut(certificate_id) {
+            certificate.1 = false;
+        }
+        Ok(())
+    }
+
+    async fn certificate(&self, certificate_id: &str) -> anyhow::Result<Option<Registered>> {
+        let mut state = self.up()?;
+        state.live_checks += 1;
+        Ok(state
+            .certificates
+            .get(certificate_id)
+            .map(|(thing, active)| Registered { active: *active, things: vec![thing.clone()] }))
+    }
+
+    async fn confirm_destination(&self, token: &str) -> anyhow::Result<()> {
+        self.up()?.confirmed.push(token.to_owned());
+        Ok(())
+    }
+
+    async fn enable_destination(&self, _: &str) -> anyhow::Result<bool> {
+        Ok(self.up()?.destination_enabled)
+    }
+}
+
+#[async_trait]
+impl Sts for FakeAws {
+    async fn get_caller_identity(&self, headers: &[(&'static str, String)]) -> anyhow::Result<StsAnswer> {
+        let mut state = self.up()?;
+        state.sts_headers.push(headers.to_vec());
+        state.sts_answer.clone().ok_or_else(|| anyhow::anyhow!("STS does not answer"))
+    }
+}
+
+#[async_trait]
+impl Bucket for FakeAws {
+    async fn put_new(&self, mut object: NewObject) -> anyhow::Result<Put> {
+        {
+            let mut state = self.up()?;
+            state.puts += 1;
+            if state.objects.contains_key(&object.key) {
+                return Ok(Put::Present);
+            }
+        }
+        let mut content = Vec::new();
+        while let Some(chunk) = object.content.next().await {
+            content.extend_from_slice(&chunk?);
+        }
+        if content.len() as u64 != object.size || ContentHash::of(&content) != object.sha256 {
+            return Ok(Put::Mismatch);
+        }
+        self.state().objects.insert(object.key, (content, object.metadata));
+        Ok(Put::Stored { version_id: "v1".to_owned() })
+    }
+
+    async fn version(&self, key: &str) -> anyhow::Result<Option<Version>> {
+        Ok(self
+            .up()?
+            .objects
+            .get(key)
+            .map(|(content, _)| Version { version_id: "v1".to_owned(), size: content.len() as u64 }))
+    }
+
+    async fn ready(&self) -> anyhow::Result<()> {
+        self.up().map(drop)
+    }
+}
+
+/// RFC 7386, as a shadow merges.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (key, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().unwrap().remove(key);
+        } else {
+            merge(&mut target[key], value);
+        }
+    }
+}
