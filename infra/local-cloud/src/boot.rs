@@ -24,7 +24,7 @@ use crate::keys::{Keys, Principal, RoleRef};
 use crate::limits::Limits;
 use crate::mqtt::{self, broker::Broker};
 use crate::policy::Document;
-use crate::rules::{Rules, worker};
+use crate::rules::{Rules, put_object::Objects, worker};
 use crate::shadow::Shadows;
 use crate::state::Store;
 use crate::sts::Sts;
@@ -102,7 +102,8 @@ impl LocalCloud {
             stop: stop.clone(),
             tasks: JoinSet::new(),
         };
-        cloud.tasks.spawn(worker::run(hub.clone(), jobs, allowed, stop.clone()));
+        let objects = Objects::new(s3.clone(), keys.clone(), &config.region, roles.clone());
+        cloud.tasks.spawn(worker::run(hub.clone(), objects, jobs, allowed, stop.clone()));
         let (served, ended) = (hub.clone(), stop.clone());
         cloud.tasks.spawn(async move {
             mqtt::serve(mqtt_listener, mqtt_tls, served, ended).await;

@@ -33,28 +33,31 @@ use crate::template::Role;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// A role that certificates may take on.
+/// A role, and which AWS services may take it on.
 #[derive(Clone)]
 pub struct KnownRole {
     pub role: RoleRef,
     pub max_session_seconds: u32,
-    /// Whether it trusts the credentials provider.
-    pub trusts_provider: bool,
+    trusted: Vec<String>,
 }
 
 impl KnownRole {
     pub fn new(role: &Role, reference: RoleRef) -> Self {
-        let empty = Vec::new();
-        let statements = match &role.trust["Statement"] {
-            Value::Array(statements) => statements,
-            _ => &empty,
-        };
-        let trusts_provider = statements.iter().any(|statement| {
-            statement["Effect"] == "Allow"
-                && names(&statement["Principal"]["Service"]).any(|it| it == "credentials.iot.amazonaws.com")
-                && names(&statement["Action"]).any(|it| it == "sts:AssumeRole")
-        });
-        Self { role: reference, max_session_seconds: role.max_session_seconds, trusts_provider }
+        let statements = role.trust["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let trusted = statements
+            .iter()
+            .filter(|it| {
+                it["Effect"] == "Allow" && names(&it["Action"]).any(|action| action == "sts:AssumeRole")
+            })
+            .flat_map(|it| names(&it["Principal"]["Service"]))
+            .map(str::to_owned)
+            .collect();
+        Self { role: reference, max_session_seconds: role.max_session_seconds, trusted }
+    }
+
+    /// Whether an AWS service may take on the role.
+    pub fn trusts(&self, service: &str) -> bool {
+        self.trusted.iter().any(|it| it == service)
     }
 }
 
@@ -195,7 +198,10 @@ fn issue(
     }
     let known = store.role_alias(alias).map_err(broken)?;
     let alias = known.ok_or_else(|| refused(StatusCode::NOT_FOUND, "Role alias does not exist"))?;
-    let role = provider.roles.iter().find(|it| it.role.arn == alias.role_arn && it.trusts_provider);
+    let role = provider
+        .roles
+        .iter()
+        .find(|it| it.role.arn == alias.role_arn && it.trusts("credentials.iot.amazonaws.com"));
     let role = role.ok_or_else(|| refused(StatusCode::FORBIDDEN, "Access Denied"))?;
     let seconds = alias.duration.min(i64::from(role.max_session_seconds));
     let duration = TimeDelta::seconds(seconds);

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod destinations;
+pub mod put_object;
 pub mod sql;
 pub mod worker;
 

@@ -10,6 +10,12 @@ pub enum Action {
         topic: String,
         qos: u8,
     },
+    /// The key may hold templates.
+    PutObject {
+        role: String,
+        bucket: String,
+        key: String,
+    },
     /// Known to AWS, not to this cloud.
     Unsupported(String),
 }
@@ -24,6 +30,16 @@ pub struct HttpAction {
 }
 
 impl Action {
+    /// AWS's name for it, for error actions.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Http(_) => "HttpAction",
+            Self::Republish { .. } => "RepublishAction",
+            Self::PutObject { .. } => "S3Action",
+            Self::Unsupported(name) => name,
+        }
+    }
+
     pub fn read(action: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if let Some(http) = action.get("http") {
@@ -38,6 +54,10 @@ impl Action {
         if let Some(republish) = action.get("republish") {
             let qos = u8::from(republish["qos"].as_u64() == Some(1));
             return Self::Republish { topic: text(&republish["topic"]), qos };
+        }
+        if let Some(s3) = action.get("s3") {
+            let (role, bucket, key) = (text(&s3["roleArn"]), text(&s3["bucketName"]), text(&s3["key"]));
+            return Self::PutObject { role, bucket, key };
         }
         let name = action.as_object().and_then(|map| map.keys().next());
         Self::Unsupported(name.cloned().unwrap_or_default())

@@ -210,4 +210,54 @@ mod tests {
             r#"{"t":"x"}"#
         );
     }
+
+    #[test]
+    fn whatever_is_put_together_from_its_words_is_parsed_or_refused_and_never_panics() {
+        use rand::rngs::StdRng;
+        use rand::{SeedableRng as _, seq::IndexedRandom as _};
+        let words = [
+            "SELECT",
+            "*",
+            ",",
+            "FROM",
+            "'x'",
+            "WHERE",
+            "a",
+            ".b",
+            "(",
+            ")",
+            "[",
+            "]",
+            "1",
+            "2.5",
+            "-",
+            "NOT",
+            "AND",
+            "=",
+            "<>",
+            "+",
+            "%",
+            "0",
+            "topic(",
+            "get(",
+            "'",
+            "AS",
+            "é",
+            "9999999999999999999999",
+        ];
+        let mut random = StdRng::seed_from_u64(1);
+        let payload = Bytes::from_static(br#"{"a":{"b":[1]},"n":0}"#);
+        let scope = Scope::new("x", &payload, None, "", DateTime::UNIX_EPOCH, "1");
+        let mut parsed = 0;
+        for round in 0..20_000 {
+            let middle: Vec<_> = (0..round % 9).map(|_| *words.choose(&mut random).unwrap()).collect();
+            for text in [middle.join(" "), format!("SELECT * FROM 'x' WHERE {}", middle.join(" "))] {
+                if let Ok(sql) = Sql::parse(&text) {
+                    parsed += 1;
+                    sql.apply(&scope);
+                }
+            }
+        }
+        assert!(parsed > 100, "some of it is SQL: {parsed}");
+    }
 }

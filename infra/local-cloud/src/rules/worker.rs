@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::action::{Action, HttpAction};
+use super::put_object::Objects;
 use super::sql::{Scope, substitute};
 use super::{Job, Message, Rule};
 use crate::hub::{Hub, Origin};
@@ -37,6 +38,7 @@ impl Allowed {
 /// Works until `stop`.
 pub async fn run(
     hub: Hub,
+    objects: Objects,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     allowed: Allowed,
     stop: CancellationToken,
@@ -58,7 +60,7 @@ pub async fn run(
                 }
             }
             Some(job) = jobs.recv(), if running.len() < AT_ONCE => {
-                let post = Post { hub: hub.clone(), client: client.clone(), allowed };
+                let post = Post { hub: hub.clone(), objects: objects.clone(), client: client.clone(), allowed };
                 running.spawn(async move { post.work(job).await });
             }
         }
@@ -68,6 +70,7 @@ pub async fn run(
 
 struct Post {
     hub: Hub,
+    objects: Objects,
     client: Client,
     allowed: Allowed,
 }
@@ -95,7 +98,7 @@ impl Post {
             if let Err(error) = self.act(action, &scope, selected.clone()).await {
                 tracing::warn!(rule = rule.name, error, "a rule's action failed");
                 if let Some(error_action) = &rule.error_action {
-                    let report = failure(rule, message, &error);
+                    let report = failure(rule, message, action.name(), &error);
                     if let Err(error) = self.act(error_action, &scope, report).await {
                         tracing::warn!(rule = rule.name, error, "the error action failed too");
                     }
@@ -115,6 +118,10 @@ impl Post {
                 let origin = Origin { client_id: None, principal: "" };
                 self.hub.publish(&origin, &topic, payload, *qos, false);
                 Ok(())
+            }
+            Action::PutObject { role, bucket, key } => {
+                let key = substitute(key, scope).map_err(|error| error.to_string())?;
+                self.objects.put(role, bucket, &key, payload, self.hub.clock.now()).await
             }
             Action::Unsupported(name) => Err(format!("this cloud has no {name} action")),
         }
@@ -199,7 +206,7 @@ impl Post {
 }
 
 /// What an error action gets.
-fn failure(rule: &Rule, message: &Message, error: &str) -> Bytes {
+fn failure(rule: &Rule, message: &Message, action: &str, error: &str) -> Bytes {
     use base64::Engine as _;
     let payload = base64::engine::general_purpose::STANDARD.encode(&message.payload);
     let report = json!({
@@ -207,7 +214,7 @@ fn failure(rule: &Rule, message: &Message, error: &str) -> Bytes {
         "topic": &*message.topic,
         "clientId": message.client_id.as_deref(),
         "base64OriginalPayload": payload,
-        "failures": [{ "failedAction": "HttpAction", "errorMessage": error }],
+        "failures": [{ "failedAction": action, "errorMessage": error }],
     });
     report.to_string().into()
 }

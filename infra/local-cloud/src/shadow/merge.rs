@@ -123,6 +123,9 @@ fn same(one: &Value, other: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
+
     use super::*;
 
     fn map(value: Value) -> Map<String, Value> {
@@ -197,5 +200,90 @@ mod tests {
             Value::Object(delta.metadata),
             json!({"a": {"timestamp": 5}, "b": {"d": [{"timestamp": 5}, {"timestamp": 5}]}})
         );
+    }
+
+    /// Small trees over few keys, so that patches meet what is there.
+    fn random_object(random: &mut StdRng, depth: usize) -> Map<String, Value> {
+        let keys = ["a", "b", "c"];
+        let count = random.random_range(0..=keys.len());
+        keys.iter().take(count).map(|key| ((*key).to_owned(), random_value(random, depth))).collect()
+    }
+
+    fn random_value(random: &mut StdRng, depth: usize) -> Value {
+        match random.random_range(0..7) {
+            0 => Value::Null,
+            1 => json!(random.random_range(0..3)),
+            2 => json!("text"),
+            3 => json!([1, {"x": random.random_range(0..2)}]),
+            _ if depth == 0 => json!(true),
+            _ => Value::Object(random_object(random, depth - 1)),
+        }
+    }
+
+    /// JSON Merge Patch (RFC 7386), written from its pseudo code: the same merge but for empty objects.
+    fn model(target: Value, patch: &Value) -> Value {
+        let Value::Object(patch) = patch else { return patch.clone() };
+        let mut target = if let Value::Object(target) = target { target } else { Map::new() };
+        for (key, value) in patch {
+            let old = target.remove(key).unwrap_or(Value::Null);
+            if !value.is_null() {
+                target.insert(key.clone(), model(old, value));
+            }
+        }
+        Value::Object(target)
+    }
+
+    fn without_empty(value: Value) -> Value {
+        let Value::Object(map) = value else { return value };
+        let kept = map.into_iter().map(|(key, value)| (key, without_empty(value)));
+        Value::Object(kept.filter(|(_, value)| *value != json!({})).collect())
+    }
+
+    /// Metadata has the state's shape, with a time in the place of each value.
+    fn stamped(state: &Value, metadata: &Value) -> bool {
+        match (state, metadata) {
+            (Value::Object(state), Value::Object(metadata)) => {
+                state.len() == metadata.len()
+                    && state
+                        .iter()
+                        .all(|(key, value)| metadata.get(key).is_some_and(|time| stamped(value, time)))
+            }
+            (Value::Array(state), Value::Array(metadata)) => {
+                state.len() == metadata.len()
+                    && state.iter().zip(metadata).all(|(value, time)| stamped(value, time))
+            }
+            (Value::Object(_) | Value::Array(_) | Value::Null, _) => false,
+            (_, time) => time["timestamp"].is_i64(),
+        }
+    }
+
+    #[test]
+    fn any_run_of_updates_ends_as_merge_patch_says_with_a_time_for_each_value() {
+        let mut random = StdRng::seed_from_u64(7386);
+        for _ in 0..500 {
+            let (mut section, mut expected) = (Section::default(), json!({}));
+            for now in 1..6 {
+                let patch = random_object(&mut random, 3);
+                section.merge(&patch, now);
+                expected = model(expected, &Value::Object(patch));
+            }
+            let state = Value::Object(section.state.clone());
+            assert_eq!(without_empty(state.clone()), without_empty(expected));
+            assert!(stamped(&state, &Value::Object(section.metadata.clone())), "{section:?}");
+        }
+    }
+
+    #[test]
+    fn reporting_the_delta_leaves_no_delta() {
+        let mut random = StdRng::seed_from_u64(2);
+        for _ in 0..500 {
+            let (mut desired, mut reported) = (Section::default(), Section::default());
+            desired.merge(&random_object(&mut random, 3), 1);
+            reported.merge(&random_object(&mut random, 3), 1);
+            let wanted = delta(&desired, &reported.state);
+            assert!(stamped(&Value::Object(wanted.state.clone()), &Value::Object(wanted.metadata.clone())));
+            reported.merge(&wanted.state, 2);
+            assert_eq!(delta(&desired, &reported.state).state, Map::new(), "{desired:?} {reported:?}");
+        }
     }
 }
