@@ -67,6 +67,8 @@ async fn an_ephemeral_message_is_seen_by_one_user_and_no_edit_reaches_it() {
 
     assert_eq!(desk.seen_by(OPERATOR).await[0]["text"], "あなたにだけ");
     assert!(desk.seen_by(APPROVER).await.is_empty());
+    let history = desk.api("conversations.history", json!({"channel": CHANNEL_ID})).await;
+    assert_eq!(history["messages"], json!([]), "Slack keeps no ephemeral message");
     let edit = json!({"channel": CHANNEL_ID, "ts": whispered["message_ts"], "text": "x"});
     assert_eq!(desk.api("chat.update", edit).await["error"], "message_not_found");
 }

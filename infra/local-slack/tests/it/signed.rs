@@ -174,7 +174,7 @@ async fn an_app_that_is_late_or_broken_is_told_on_in_slacks_words() {
     let started = Instant::now();
     let ack = desk.act(OPERATOR, json!({"type": "command", "command": "/desk"})).await;
     assert_eq!((ack["status"].as_u64(), ack["error"].as_str()), (Some(0), Some("operation_timeout")));
-    assert!((3..10).contains(&started.elapsed().as_secs()));
+    assert!((3..20).contains(&started.elapsed().as_secs()));
     desk.app.will_fail(500);
     desk.act(ENGLISH, json!({"type": "command", "command": "/desk"})).await;
 
