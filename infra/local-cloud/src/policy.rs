@@ -91,10 +91,6 @@ impl Context {
 
 impl From<&BTreeMap<String, String>> for Context {
     fn from(map: &BTreeMap<String, String>) -> Self {
-        Self(
-            map.iter()
-                .map(|(key, value)| (key.to_ascii_lowercase(), vec![value.clone()]))
-                .collect(),
-        )
+        Self(map.iter().map(|(key, value)| (key.to_ascii_lowercase(), vec![value.clone()])).collect())
     }
 }

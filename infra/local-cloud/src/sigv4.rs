@@ -34,9 +34,7 @@ pub fn verify(
 ) -> Result<Verified, SigV4Error> {
     let signed = Signed::read(parts)?;
     signed.check_time(now, skew(&signed.service))?;
-    let key = keys
-        .find(&signed.access_key_id, now)
-        .ok_or(SigV4Error::InvalidClientTokenId)?;
+    let key = keys.find(&signed.access_key_id, now).ok_or(SigV4Error::InvalidClientTokenId)?;
     let same_token = match (&key.session_token, &signed.session_token) {
         (None, None) => true,
         (Some(known), Some(given)) => bool::from(known.as_bytes().ct_eq(given.as_bytes())),
@@ -70,10 +68,7 @@ pub fn verify(
 
 /// The service a request is signed for, unverified: from the Authorization header or the presigned query.
 pub fn scope_service(parts: &Parts) -> Option<String> {
-    signed::credential(parts)?
-        .split('/')
-        .nth_back(1)
-        .map(str::to_owned)
+    signed::credential(parts)?.split('/').nth_back(1).map(str::to_owned)
 }
 
 const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your \
@@ -86,15 +81,10 @@ fn skew(service: &str) -> Duration {
 
 /// The last line of the canonical request. A body that was read must be the one that was signed.
 fn payload_hash(parts: &Parts, body: Option<&[u8]>, signed: &Signed) -> Result<String, SigV4Error> {
-    let claimed = parts
-        .headers
-        .get("x-amz-content-sha256")
-        .and_then(|value| value.to_str().ok());
+    let claimed = parts.headers.get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
     match (body, claimed) {
         (_, None) if signed.presigned && signed.service == "s3" => Ok("UNSIGNED-PAYLOAD".to_owned()),
-        (None, None) => Err(SigV4Error::Incomplete(
-            "x-amz-content-sha256 is missing".to_owned(),
-        )),
+        (None, None) => Err(SigV4Error::Incomplete("x-amz-content-sha256 is missing".to_owned())),
         (None, Some(claimed)) => Ok(claimed.to_owned()),
         (Some(_), Some(claimed)) if claimed == "UNSIGNED-PAYLOAD" && signed.service == "s3" => {
             Ok(claimed.to_owned())
