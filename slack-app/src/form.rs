@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::Ipv4Addr};
 
 use device_model::{
     fault::{FaultCode, Faults},
-    lan::{LanDraft, LanSettings, RouteDraft},
+    lan::{self, LanDraft, LanSettings, RouteDraft},
 };
 use serde_json::{Map, Value};
 
@@ -110,7 +110,8 @@ impl Form {
             self.judge_host(&host);
             return None;
         };
-        let Some(prefix) = mask_prefix(mask) else {
+        let prefix = mask_prefix(mask).filter(|prefix| lan::PREFIX.contains(prefix));
+        let Some(prefix) = prefix else {
             self.faults.push((field::MASK, None, prefix_fault()));
             self.judge_host(&host);
             return None;
@@ -169,10 +170,7 @@ impl Form {
 }
 
 fn prefix_fault() -> FaultCode {
-    FaultCode::PrefixOutOfRange {
-        min: *device_model::lan::PREFIX.start(),
-        max: *device_model::lan::PREFIX.end(),
-    }
+    FaultCode::PrefixOutOfRange { min: *lan::PREFIX.start(), max: *lan::PREFIX.end() }
 }
 
 /// What people write for people stays as they wrote it.

@@ -94,10 +94,12 @@ fn a_bad_address_and_a_bad_mask_are_told_apart() {
     let bad_address = errors(&[("mode", "static"), ("address", "x"), ("mask", "/24"), ("reason", "r")]);
     let bad_mask =
         errors(&[("mode", "static"), ("address", "192.168.1.5"), ("mask", "/31"), ("reason", "r")]);
+    let both = errors(&[("mode", "static"), ("address", "8.8.8.8"), ("mask", "/31"), ("reason", "r")]);
     let neither = errors(&[("mode", "static"), ("reason", "r")]);
 
     assert_eq!(bad_address, json!({"address": "This is not an IP address. E.g. 192.168.10.9"}));
     assert_eq!(bad_mask, json!({"mask": "Please give a mask from /8 to /30. E.g. 255.255.255.0"}));
+    assert_eq!(both.as_object().unwrap().len(), 2, "{both}");
     assert_eq!(neither.as_object().unwrap().len(), 2);
 }
 

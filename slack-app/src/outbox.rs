@@ -38,8 +38,9 @@ pub async fn run<O: Outbox>(web: Web, outbox: O, channel_id: String, stop: Cance
             }
         };
         match shown {
-            Ok(true) => continue,
-            Ok(false) => {}
+            Ok(Shown::One) => continue,
+            // Slack is busy or away: the next message would fare no better.
+            Ok(Shown::Nothing | Shown::PutOff) => {}
             Err(error) => tracing::warn!(error = format!("{error:#}"), "could not look for Slack messages"),
         }
         tokio::select! {
@@ -49,16 +50,27 @@ pub async fn run<O: Outbox>(web: Web, outbox: O, channel_id: String, stop: Cance
     }
 }
 
-/// Shows one message; false: none is due. A test may call it itself.
-pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> anyhow::Result<bool> {
+/// What came of looking for a message that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// None is due.
+    Nothing,
+    One,
+    /// One is due and Slack did not take it.
+    PutOff,
+}
+
+/// Shows one message. A test may call it itself.
+pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> anyhow::Result<Shown> {
     let Some(due) = outbox.take(LEASE).await? else {
-        return Ok(false);
+        return Ok(Shown::Nothing);
     };
     let change = &due.story.change_id;
     match show(web, &due, channel_id).await {
         Ok(posted) => {
             tracing::info!(change.id = %change, "a change's message shows `{}`", due.story.state);
             outbox.shown(&due, &posted, PAUSE).await?;
+            return Ok(Shown::One);
         }
         Err(error) => match next_step(&error, due.attempt) {
             Next::Again(after) => {
@@ -73,7 +85,7 @@ pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> an
             }
         },
     }
-    Ok(true)
+    Ok(Shown::PutOff)
 }
 
 async fn show(web: &Web, due: &DueMessage, channel_id: &str) -> Result<Posted, WebError> {

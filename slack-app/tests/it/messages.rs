@@ -5,7 +5,7 @@ use device_model::change::ChangeState;
 use serde_json::json;
 use slack_app::{
     fleet::{DueMessage, Posted},
-    outbox::show_next,
+    outbox::{Shown, show_next},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ fn due(revision: i64, place: Option<Posted>, state: ChangeState) -> DueMessage {
 impl TestApp {
     /// Shows what is due, once.
     async fn show(&self) -> bool {
-        show_next(self.app.web(), &self.fleet, "COPS").await.unwrap()
+        show_next(self.app.web(), &self.fleet, "COPS").await.unwrap() != Shown::Nothing
     }
 
     fn due(&self, message: DueMessage) {
