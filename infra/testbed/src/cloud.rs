@@ -63,12 +63,12 @@ impl Cloud {
 
 pub async fn start_cloud(
     folder: &Path,
-    template: &Path,
     ports: &mut Ports,
     secrets: &Secrets,
     fleet_api: &str,
 ) -> Result<(Process, Cloud)> {
     let ready = fresh(folder, "cloud.json")?;
+    let template = source("infra/aws/recehub.yaml")?;
     let address = |port: u16| format!("127.0.0.1:{port}");
     let program = Program::ours("local-cloud", "local-cloud")?
         .flag("--state", folder.join("cloud").display())
@@ -95,7 +95,9 @@ pub async fn start_slack(
     fleet_api: &str,
 ) -> Result<(Process, Slack)> {
     let ready = fresh(folder, "slack.json")?;
+    let manifest = source("slack-app/manifest.yaml")?;
     let program = Program::ours("local-slack", "local-slack")?
+        .flag("--manifest", manifest.display())
         .flag("--listen", format!("127.0.0.1:{}", ports.take("slack")?))
         .flag("--app-url", fleet_api)
         .flag("--signing-secret", &secrets.slack_signing_secret)
@@ -104,6 +106,12 @@ pub async fn start_slack(
     let mut process = program.start(&folder.join("log"))?;
     let slack = wait_ready(&mut process, &ready).await?;
     Ok((process, slack))
+}
+
+/// A file of the source tree that the real account and the real workspace are set up with, too.
+fn source(path: &str) -> Result<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    std::fs::canonicalize(&file).with_context(|| format!("{path} is missing"))
 }
 
 /// The ready file's path, with what an earlier run wrote there gone.

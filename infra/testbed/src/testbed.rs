@@ -71,9 +71,7 @@ impl Testbed {
         tell("the local cloud and the local Slack");
         let api_port = ports.take("fleet-api")?;
         let fleet_api = format!("http://127.0.0.1:{api_port}");
-        let template = template()?;
-        let (cloud_process, cloud) =
-            start_cloud(&folder, &template, &mut ports, &secrets, &fleet_api).await?;
+        let (cloud_process, cloud) = start_cloud(&folder, &mut ports, &secrets, &fleet_api).await?;
         let (slack_process, slack) = start_slack(&folder, &mut ports, &secrets, &fleet_api).await?;
 
         tell("the fleet API");
@@ -217,12 +215,6 @@ fn lock(folder: &Path) -> Result<fs::File> {
     }
     crate::secrets::write_file(&pid_file, std::process::id().to_string().as_bytes(), 0o644)?;
     Ok(lock)
-}
-
-/// The template of the real account; it lies in the source tree, beside this crate.
-fn template() -> Result<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../aws/recehub.yaml");
-    fs::canonicalize(&file).with_context(|| format!("{} is missing", file.display()))
 }
 
 fn api_program(

@@ -113,7 +113,7 @@ fn tour(bed: &Testbed) -> Result<String> {
             bed.api_token, bed.fleet_api
         ),
         format!(
-            "curl -s --aws-sigv4 aws:amz:{}:s3 --user {}:{} '{}/{}?list-type=2&prefix=rx/{thing}/'",
+            "curl -s -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --aws-sigv4 aws:amz:{}:s3 --user {}:{} '{}/{}?list-type=2&prefix=rx/{thing}/'",
             cloud.region,
             key.id,
             key.secret,

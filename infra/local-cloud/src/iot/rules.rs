@@ -143,13 +143,13 @@ pub async fn confirm_destination(
     caller: Caller,
     Path(token): Path<String>,
 ) -> Answer {
+    let now = iot.hub.clock.now();
+    let refused = || IotError::invalid("The confirmation token is not valid");
+    let destination = iot.hub.rules.awaiting(&token, now)?.ok_or_else(refused)?;
     if matches!(caller, Caller::Signed { .. }) {
-        caller.demand(&iot, "iot:ConfirmTopicRuleDestination", "*")?;
+        demand_destination(&iot, &caller, "iot:ConfirmTopicRuleDestination", &destination.arn)?;
     }
-    if iot.hub.rules.confirm(&token, iot.hub.clock.now())? {
-        return Ok(Json(json!({})));
-    }
-    Err(IotError::invalid("The confirmation token is not valid"))
+    if iot.hub.rules.confirm(&token, now)? { Ok(Json(json!({}))) } else { Err(refused()) }
 }
 
 fn put(iot: &Iot, name: &str, payload: &Value, created: i64) -> Answer {

@@ -55,13 +55,16 @@ impl Rules {
 
     /// Confirms by token; answers whether the token was good.
     pub fn confirm(&self, token: &str, now: DateTime<Utc>) -> StoreResult<bool> {
-        let found = self.store.destinations()?.into_iter().find(|it| !token.is_empty() && it.token == token);
-        let Some(mut destination) = found.filter(|it| it.token_at + TOKEN_SECONDS > now.timestamp()) else {
-            return Ok(false);
-        };
+        let Some(mut destination) = self.awaiting(token, now)? else { return Ok(false) };
         destination.token.clear();
         self.set_destination(destination, "ENABLED", "", now)?;
         Ok(true)
+    }
+
+    /// The destination that a token confirms, while the token is good.
+    pub fn awaiting(&self, token: &str, now: DateTime<Utc>) -> StoreResult<Option<Destination>> {
+        let found = self.store.destinations()?.into_iter().find(|it| !token.is_empty() && it.token == token);
+        Ok(found.filter(|it| it.token_at + TOKEN_SECONDS > now.timestamp()))
     }
 }
 
