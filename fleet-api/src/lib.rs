@@ -42,7 +42,7 @@ use crate::{
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// How often the dispatcher and the housekeeping look without being nudged.
-const EVERY_MINUTE: Duration = Duration::from_secs(60);
+const EVERY_MINUTE: Duration = Duration::from_mins(1);
 
 /// Serves until a signal comes.
 pub async fn serve(config: Config) -> anyhow::Result<()> {

@@ -21,7 +21,7 @@ use crate::{
 pub const BODY_LIMIT: u64 = 64 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// 64 MiB over a cellular line take a while.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+const UPLOAD_TIMEOUT: Duration = Duration::from_mins(20);
 
 /// All routes. `slack` is whatever stands below `/slack`.
 pub fn router(fleet: Fleet, slack: Router) -> Router {

@@ -31,7 +31,7 @@ pub struct Wish {
 /// What must hold for the wish to be taken.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
-    /// The ETag that the caller's wish was made from.
+    /// The `ETag` that the caller's wish was made from.
     pub if_match: Option<String>,
     /// Names the request: the same key with the same wish is the same change.
     pub idempotency_key: Option<String>,

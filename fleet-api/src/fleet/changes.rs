@@ -142,7 +142,7 @@ impl Fleet {
         Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
     }
 
-    /// The thing's settings as wished and as reported, with their ETag.
+    /// The thing's settings as wished and as reported, with their `ETag`.
     pub async fn lan(&self, thing: &ThingName) -> Result<(Value, String), ApiError> {
         let mut db = self.db().acquire().await?;
         let lan = self.lan_of(&mut db, thing).await?;

@@ -19,7 +19,7 @@ use crate::{
     fleet::{
         Fleet,
         actor::Actor,
-        change::{Change, Step},
+        change::{Change, Step, Withdrawing},
     },
     store::{self, things},
 };
@@ -118,7 +118,7 @@ async fn withdraw_unseen(
     }
     write(fleet, thing, &json!({})).await?;
     for change in open {
-        let ends_as = change.withdrawing.map_or(ChangeState::Cancelled, |why| why.ends_as());
+        let ends_as = change.withdrawing.map_or(ChangeState::Cancelled, Withdrawing::ends_as);
         let mut step = Step::of(ends_as, fleet.clock().now());
         step.detail = Some("taken back before the box ever reported".to_owned());
         fleet.step(db, change, step, &Actor::system()).await?;

@@ -1,4 +1,4 @@
-//! How a box logs in: it signs an STS GetCallerIdentity, we rebuild the request from the few fields
+//! How a box logs in: it signs an STS `GetCallerIdentity`, we rebuild the request from the few fields
 //! it gives and ask STS who signed. Nothing that the box writes decides where we ask.
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};

@@ -1,6 +1,7 @@
 //! The audit log: rows are added in the transaction of what they tell of, and never altered.
 
 use chrono::{DateTime, Utc};
+use device_model::{change::ChangeId, thing_name::ThingName};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -41,13 +42,13 @@ pub async fn add(db: &mut PgConnection, entry: &Entry<'_>) -> sqlx::Result<()> {
         entry.by.origin.as_str(),
         entry.by.ip.map(|ip| ip.to_string()),
         entry.action,
-        entry.thing.map(|thing| thing.as_str()),
+        entry.thing.map(ThingName::as_str),
         entry.pharmacy,
         entry.before,
         entry.after,
         entry.reason,
         entry.ticket,
-        entry.change_id.map(|id| id.as_str()),
+        entry.change_id.map(ChangeId::as_str),
     )
     .execute(db)
     .await?;

@@ -1,5 +1,7 @@
 //! The fleet API over HTTP: a real Postgres database a test, AWS in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 mod changes;
 mod coverage;
 mod identity;

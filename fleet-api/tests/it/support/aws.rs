@@ -16,6 +16,8 @@ use fleet_api::aws::{
 use futures::StreamExt;
 use serde_json::{Value, json};
 
+type Metadata = Vec<(&'static str, String)>;
+
 /// Everything that AWS would hold.
 #[derive(Clone, Default)]
 pub struct FakeAws(Arc<Mutex<State>>);
@@ -36,7 +38,7 @@ pub struct State {
     pub sts_answer: Option<StsAnswer>,
     pub sts_headers: Vec<Vec<(&'static str, String)>>,
     /// Key -> (content, metadata).
-    pub objects: BTreeMap<String, (Vec<u8>, Vec<(&'static str, String)>)>,
+    pub objects: BTreeMap<String, (Vec<u8>, Metadata)>,
     pub puts: usize,
     pub down: bool,
 }
