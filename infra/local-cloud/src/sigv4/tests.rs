@@ -62,7 +62,7 @@ fn signed(identity: &Identity, service: &str, at: i64, presigned: bool, mut requ
     }
     if presigned {
         settings.signature_location = SignatureLocation::QueryParams;
-        settings.expires_in = Some(Span::from_secs(600));
+        settings.expires_in = Some(Span::from_mins(10));
     }
     let identity = identity.clone().into();
     let params = SigningParams::builder()

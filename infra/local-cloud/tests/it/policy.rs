@@ -4,8 +4,8 @@ use local_cloud::policy::{Context, Decision, Document, Request, evaluate};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 
-fn document(statements: Value) -> Document {
-    Document::from_value(&json!({ "Version": "2012-10-17", "Statement": statements })).unwrap()
+fn document(statements: impl Into<Value>) -> Document {
+    Document::from_value(&json!({ "Version": "2012-10-17", "Statement": statements.into() })).unwrap()
 }
 
 fn decide(document: &Document, action: &str, resource: &str, context: &Context) -> Decision {
@@ -13,8 +13,9 @@ fn decide(document: &Document, action: &str, resource: &str, context: &Context) 
 }
 
 /// Whether a condition block holds.
-fn holds(block: Value, context: &Context) -> bool {
-    let document = document(json!({ "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": block }));
+fn holds(block: impl Into<Value>, context: &Context) -> bool {
+    let document =
+        document(json!({ "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": block.into() }));
     decide(&document, "a:b", "c", context).is_allowed()
 }
 

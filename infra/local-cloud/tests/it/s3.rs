@@ -134,7 +134,7 @@ async fn a_body_signed_for_other_bytes_is_refused() {
         .put_object()
         .bucket(BUCKET)
         .key("k")
-        .presigned(PresigningConfig::expires_in(Duration::from_secs(60)).unwrap())
+        .presigned(PresigningConfig::expires_in(Duration::from_mins(1)).unwrap())
         .await
         .unwrap();
     let http = reqwest::Client::new();
@@ -472,7 +472,7 @@ async fn who_does_not_sign_rightly_is_refused_by_name() {
 async fn a_presigned_url_works_for_what_it_was_signed_for() {
     let endpoint = Endpoint::start().await;
     let s3 = endpoint.s3(Endpoint::admin());
-    let hour = || PresigningConfig::expires_in(Duration::from_secs(3_600)).unwrap();
+    let hour = || PresigningConfig::expires_in(Duration::from_hours(1)).unwrap();
     let put = s3.put_object().bucket(BUCKET).key("a b").presigned(hour()).await.unwrap();
     let get = s3.get_object().bucket(BUCKET).key("a b").presigned(hour()).await.unwrap();
     let http = reqwest::Client::new();
