@@ -15,6 +15,7 @@ pub mod devices;
 pub mod dispatch;
 pub mod enrolment;
 pub mod events;
+mod judgement;
 pub mod login;
 pub mod sealing;
 pub mod secret;
