@@ -60,7 +60,7 @@ impl LocalCloud {
         stack::apply(&store, &resources, now)?;
         let (rules, jobs) = Rules::open(store.clone())?;
         let attributes = stack::destinations(&store, &rules, &resources, now)?;
-        let (keys, roles) = keys(config, &resources, &clock)?;
+        let (keys, assumable) = keys(config, &resources, &clock)?;
         let hub = Hub {
             broker: Broker::open(store.clone())?,
             shadows: Shadows::new(store.clone()),
@@ -72,7 +72,7 @@ impl LocalCloud {
             clock,
         };
 
-        let http = bind(config.listen).await?;
+        let http_listener = bind(config.listen).await?;
         let mqtt_listener = bind(config.mqtt_listen).await?;
         let credentials_listener = bind(config.credentials_listen).await?;
         let admin_listener = bind(config.admin_listen).await?;
@@ -92,7 +92,7 @@ impl LocalCloud {
 
         let stop = CancellationToken::new();
         let mut cloud = Self {
-            endpoint: http.local_addr()?,
+            endpoint: http_listener.local_addr()?,
             mqtt: mqtt_at,
             credentials: credentials_at,
             admin: admin_listener.local_addr()?,
@@ -102,7 +102,7 @@ impl LocalCloud {
             stop: stop.clone(),
             tasks: JoinSet::new(),
         };
-        let objects = Objects::new(s3.clone(), keys.clone(), &config.region, roles.clone());
+        let objects = Objects::new(s3.clone(), keys.clone(), &config.region, assumable.clone());
         cloud.tasks.spawn(worker::run(hub.clone(), objects, jobs, allowed, stop.clone()));
         let (served, ended) = (hub.clone(), stop.clone());
         cloud.tasks.spawn(async move {
@@ -111,10 +111,11 @@ impl LocalCloud {
         });
         let (for_credentials, front_keys, ended) = (iot.clone(), keys.clone(), stop.clone());
         cloud.tasks.spawn(async move {
-            credentials::serve(credentials_listener, https_tls, for_credentials, keys, roles, ended).await;
+            credentials::serve(credentials_listener, https_tls, for_credentials, keys, assumable, ended)
+                .await;
             Ok(())
         });
-        cloud.serve(http, front::router(&iot, front_keys, sts, s3));
+        cloud.serve(http_listener, front::router(&iot, front_keys, sts, s3));
         cloud.serve(admin_listener, admin::router(hub));
         Ok(cloud)
     }

@@ -72,7 +72,7 @@ impl Ca {
     pub fn sign_csr(&self, csr: &str, now: DateTime<Utc>) -> Result<Issued, rcgen::Error> {
         let mut request = CertificateSigningRequestParams::from_pem(csr)?;
         request.params = client_params(request.params.distinguished_name, now);
-        self.issued(request.signed_by(&self.issuer)?.der(), now)
+        issued(request.signed_by(&self.issuer)?.der())
     }
 
     /// Makes a key pair and its certificate; answers the private and the public key as PEM too.
@@ -84,19 +84,7 @@ impl Ca {
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, "AWS IoT Certificate");
         let certificate = client_params(name, now).signed_by(&key, &self.issuer)?;
-        Ok((self.issued(certificate.der(), now)?, key.serialize_pem(), key.public_key_pem()))
-    }
-
-    fn issued(&self, der: &CertificateDer<'_>, now: DateTime<Utc>) -> Result<Issued, rcgen::Error> {
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(der).map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
-        debug_assert!(parsed.validity().not_before.timestamp() <= now.timestamp());
-        Ok(Issued {
-            id: certificate_id(der),
-            pem: pem("CERTIFICATE", der),
-            not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
-        })
+        Ok((issued(certificate.der())?, key.serialize_pem(), key.public_key_pem()))
     }
 
     /// TLS as the device endpoints speak it: client certificates of this authority only, and only ACTIVE ones.
@@ -123,8 +111,19 @@ impl Ca {
     }
 }
 
+fn issued(der: &CertificateDer<'_>) -> Result<Issued, rcgen::Error> {
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(der).map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+    Ok(Issued {
+        id: certificate_id(der),
+        pem: pem("CERTIFICATE", der),
+        not_before: parsed.validity().not_before.timestamp(),
+        not_after: parsed.validity().not_after.timestamp(),
+    })
+}
+
 /// AWS's own authorities outlive everything, and boxes without a clock chip believe strange dates.
-const LONG_AGO: Duration = Duration::from_secs(30 * 24 * 3600);
+const LONG_AGO: Duration = Duration::from_hours(30 * 24);
 
 /// rcgen counts in a type of its own, which is reached from a date it makes.
 fn since_1970(now: DateTime<Utc>) -> Duration {
@@ -160,7 +159,7 @@ fn client_params(name: DistinguishedName, now: DateTime<Utc>) -> CertificatePara
     let mut params = CertificateParams::default();
     params.distinguished_name = name;
     params.serial_number = Some(SerialNumber::from_slice(&rand::random::<[u8; 16]>()));
-    params.not_before = date_time_ymd(1970, 1, 1) + since_1970(now) - Duration::from_secs(120);
+    params.not_before = date_time_ymd(1970, 1, 1) + since_1970(now) - Duration::from_mins(2);
     // As AWS IoT does for every certificate it issues.
     params.not_after = date_time_ymd(2050, 1, 1) - Duration::from_secs(1);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

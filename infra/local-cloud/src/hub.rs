@@ -55,7 +55,7 @@ const VERSIONS_KEPT_MS: i64 = 3600 * 1000;
 
 impl Hub {
     /// Carries a message. Whether `origin` may publish it was checked before.
-    pub fn publish(&self, origin: &Origin<'_>, topic: &str, payload: Bytes, qos: u8, retain: bool) {
+    pub fn publish(&self, origin: &Origin<'_>, topic: &str, payload: &Bytes, qos: u8, retain: bool) {
         let now = self.clock.now();
         let message = Message {
             topic: topic.into(),
@@ -67,10 +67,10 @@ impl Hub {
         if let Some(rest) = topic.strip_prefix("$aws/rules/") {
             return self.rules.ingest(rest, message);
         }
-        self.broker.publish(topic, &payload, qos, retain.then(|| now.timestamp()));
-        self.rules.offer(message);
+        self.broker.publish(topic, payload, qos, retain.then(|| now.timestamp()));
+        self.rules.offer(&message);
         if let Some(request) = ShadowTopic::parse(topic) {
-            self.answer(&request, &payload);
+            self.answer(&request, payload);
         }
     }
 
@@ -152,7 +152,7 @@ impl Hub {
     }
 
     fn tell(&self, thing: &str, name: &str, suffix: &str, body: &Value) {
-        self.publish(&SERVICE, &topics::answer(thing, name, suffix), body.to_string().into(), 1, false);
+        self.publish(&SERVICE, &topics::answer(thing, name, suffix), &body.to_string().into(), 1, false);
     }
 
     fn tell_presence(&self, connection: &Connection, what: &str, event: &Value) {
@@ -162,7 +162,7 @@ impl Hub {
         }
         let topic = format!("$aws/events/presence/{what}/{}", connection.client_id);
         for event in self.faults.presence(&topic, event.to_string()) {
-            self.publish(&SERVICE, &event.0, event.1.into(), 1, false);
+            self.publish(&SERVICE, &event.0, &event.1.into(), 1, false);
         }
     }
 

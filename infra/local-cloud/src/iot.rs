@@ -35,7 +35,7 @@ pub struct Iot {
     pub hub: Hub,
     pub ca: Arc<Ca>,
     pub allowed: Allowed,
-    /// What DescribeEndpoint tells: by endpoint type.
+    /// What `DescribeEndpoint` tells: by endpoint type.
     pub endpoints: Arc<BTreeMap<&'static str, String>>,
 }
 

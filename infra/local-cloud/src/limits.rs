@@ -21,7 +21,7 @@ struct Bucket {
 /// An account's CONNECTs a second, and a client id's.
 const CONNECTS: f64 = 500.0;
 const CONNECTS_OF_A_CLIENT: f64 = 1.0;
-/// DescribeCertificate, ListPrincipalThings and their like.
+/// `DescribeCertificate`, `ListPrincipalThings` and their like.
 const CONTROL_CALLS: f64 = 10.0;
 
 impl Limits {

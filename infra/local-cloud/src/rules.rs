@@ -52,7 +52,7 @@ pub enum Job {
 #[derive(Clone)]
 pub struct Rules {
     store: Store,
-    rules: Arc<RwLock<Vec<Arc<Rule>>>>,
+    in_force: Arc<RwLock<Vec<Arc<Rule>>>>,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
@@ -60,7 +60,7 @@ impl Rules {
     /// The rules in the store, and the jobs that `worker::run` is to do.
     pub fn open(store: Store) -> StoreResult<(Self, mpsc::UnboundedReceiver<Job>)> {
         let (jobs, receiver) = mpsc::unbounded_channel();
-        let rules = Self { store, rules: Arc::default(), jobs };
+        let rules = Self { store, in_force: Arc::default(), jobs };
         rules.reload()?;
         Ok((rules, receiver))
     }
@@ -74,13 +74,13 @@ impl Rules {
                 )
                 .ok()
         });
-        *self.rules.write() = in_force.map(Arc::new).collect();
+        *self.in_force.write() = in_force.map(Arc::new).collect();
         Ok(())
     }
 
     /// Hands a message to every rule that takes it.
-    pub fn offer(&self, message: Message) {
-        let rules = self.rules.read();
+    pub fn offer(&self, message: &Message) {
+        let rules = self.in_force.read();
         for rule in rules.iter().filter(|rule| topic::matches(&rule.sql.from, &message.topic)) {
             self.push(Job::Run(Arc::clone(rule), message.clone()));
         }
@@ -90,7 +90,7 @@ impl Rules {
     pub fn ingest(&self, rest: &str, mut message: Message) {
         let (name, inner) = rest.split_once('/').unwrap_or((rest, ""));
         message.topic = inner.into();
-        if let Some(rule) = self.rules.read().iter().find(|rule| rule.name == name) {
+        if let Some(rule) = self.in_force.read().iter().find(|rule| rule.name == name) {
             self.push(Job::Run(Arc::clone(rule), message));
         }
     }

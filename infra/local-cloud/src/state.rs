@@ -89,6 +89,11 @@ impl Store {
     }
 }
 
+/// A limit as SQLite takes it.
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 const SCHEMA: &str = "
 create table if not exists meta (key text primary key, value text not null);
 create table if not exists things (

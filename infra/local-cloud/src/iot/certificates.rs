@@ -1,4 +1,4 @@
-//! CreateCertificateFromCsr, CreateKeysAndCertificate, and the life of a certificate.
+//! `CreateCertificateFromCsr`, `CreateKeysAndCertificate`, and the life of a certificate.
 
 use axum::Json;
 use axum::body::Bytes;

@@ -98,7 +98,7 @@ pub async fn publish(
         return Err(ShadowError::too_large().into());
     }
     let origin = Origin { client_id: None, principal: caller.name() };
-    iot.hub.publish(&origin, &topic, payload, qos, retain && !is_reserved);
+    iot.hub.publish(&origin, &topic, &payload, qos, retain && !is_reserved);
     Ok(Json(json!({ "message": "OK", "traceId": crate::hub::uuid() })))
 }
 

@@ -1,4 +1,4 @@
-//! DescribeEndpoint.
+//! `DescribeEndpoint`.
 
 use axum::Json;
 use axum::extract::{Query, State};

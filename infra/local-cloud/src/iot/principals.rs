@@ -1,4 +1,4 @@
-//! AttachThingPrincipal, DetachThingPrincipal, and the lists both ways.
+//! `AttachThingPrincipal`, `DetachThingPrincipal`, and the lists both ways.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};

@@ -1,4 +1,4 @@
-//! SearchIndex on `AWS_Things`: thing name, attributes and connectivity.
+//! `SearchIndex` on `AWS_Things`: thing name, attributes and connectivity.
 
 use axum::Json;
 use axum::body::Bytes;

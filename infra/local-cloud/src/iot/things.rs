@@ -1,4 +1,4 @@
-//! CreateThing, DescribeThing, UpdateThing, DeleteThing, ListThings.
+//! `CreateThing`, `DescribeThing`, `UpdateThing`, `DeleteThing`, `ListThings`.
 
 use std::collections::BTreeMap;
 

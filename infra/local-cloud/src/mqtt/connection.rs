@@ -91,7 +91,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     hub.disconnected(&presence, reason);
     if let Some(will) = connect.last_will.filter(|_| reason != EndReason::ClientInitiated) {
         let origin = Origin { client_id: Some(&connect.client_id), principal: &certificate };
-        hub.publish(&origin, &will.topic, will.message, qos_number(will.qos).min(1), will.retain);
+        hub.publish(&origin, &will.topic, &will.message, qos_number(will.qos).min(1), will.retain);
     }
 }
 
@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn handle(&mut self, packet: Packet) -> Result<(), EndReason> {
         match packet {
-            Packet::Publish(publish) => self.publish(publish),
+            Packet::Publish(publish) => self.publish(&publish),
             Packet::PubAck(ack) => {
                 self.session.acknowledge(ack.pkid);
                 Ok(())
@@ -210,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn publish(&mut self, publish: Publish) -> Result<(), EndReason> {
+    fn publish(&mut self, publish: &Publish) -> Result<(), EndReason> {
         let qos = qos_number(publish.qos);
         if qos > 1 || !topic::valid_topic(&publish.topic) || publish.payload.len() > MAX_PAYLOAD {
             return Err(EndReason::ClientError);
@@ -224,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(EndReason::AuthError);
         }
         let origin = Origin { client_id: Some(&self.session.client_id), principal: &self.certificate };
-        self.hub.publish(&origin, &publish.topic, publish.payload, qos, publish.retain && !reserved);
+        self.hub.publish(&origin, &publish.topic, &publish.payload, qos, publish.retain && !reserved);
         if qos == 1 {
             self.wire.put(&Packet::PubAck(PubAck::new(publish.pkid)));
         }

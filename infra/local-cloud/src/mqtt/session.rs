@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-/// Messages of QoS 1 under way to one client at a time.
+/// Messages of `QoS` 1 under way to one client at a time.
 const MAX_IN_FLIGHT: usize = 100;
 /// Messages kept for an offline client.
 const MAX_WAITING: usize = 10_000;
@@ -88,7 +88,7 @@ impl Session {
         Self { client_id, inner: Mutex::new(inner) }
     }
 
-    /// The next message for connection `number`; one of QoS 1 has its packet id and is in flight from now on.
+    /// The next message for connection `number`; one of `QoS` 1 has its packet id and is in flight from now on.
     pub fn next(&self, number: u64) -> Option<(u16, Delivery)> {
         let mut inner = self.inner.lock();
         if !inner.serves(number) {

@@ -26,7 +26,7 @@ impl Tree {
         }
     }
 
-    /// Every client that is to have a message on `topic`, once each, with the highest QoS it asked for.
+    /// Every client that is to have a message on `topic`, once each, with the highest `QoS` it asked for.
     pub fn subscribers(&self, topic: &str) -> HashMap<Arc<str>, u8> {
         let mut found = HashMap::new();
         let mut levels = topic.split('/');

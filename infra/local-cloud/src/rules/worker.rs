@@ -116,7 +116,7 @@ impl Post {
                     return Err("the topic to republish to is not valid".to_owned());
                 }
                 let origin = Origin { client_id: None, principal: "" };
-                self.hub.publish(&origin, &topic, payload, *qos, false);
+                self.hub.publish(&origin, &topic, &payload, *qos, false);
                 Ok(())
             }
             Action::PutObject { role, bucket, key } => {

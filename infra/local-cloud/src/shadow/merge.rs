@@ -128,11 +128,11 @@ mod tests {
 
     use super::*;
 
-    fn map(value: Value) -> Map<String, Value> {
+    fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
-    fn merged(before: Value, patch: Value) -> Value {
+    fn merged(before: &Value, patch: &Value) -> Value {
         let mut section = Section::default();
         section.merge(&map(before), 1);
         section.merge(&map(patch), 2);
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn objects_merge_key_by_key_and_null_deletes() {
         let after = merged(
-            json!({"lan": {"address": "a", "gateway": "g"}, "x": 1}),
-            json!({"lan": {"address": "b", "gateway": null}, "x": null}),
+            &json!({"lan": {"address": "a", "gateway": "g"}, "x": 1}),
+            &json!({"lan": {"address": "b", "gateway": null}, "x": null}),
         );
 
         assert_eq!(after, json!({"lan": {"address": "b"}}));
@@ -151,33 +151,33 @@ mod tests {
 
     #[test]
     fn an_array_is_replaced_whole() {
-        assert_eq!(merged(json!({"dns": [1, 2, 3]}), json!({"dns": [9]})), json!({"dns": [9]}));
+        assert_eq!(merged(&json!({"dns": [1, 2, 3]}), &json!({"dns": [9]})), json!({"dns": [9]}));
     }
 
     #[test]
     fn an_object_takes_the_place_of_a_scalar_and_the_other_way_round() {
-        assert_eq!(merged(json!({"a": 1}), json!({"a": {"b": 2}})), json!({"a": {"b": 2}}));
-        assert_eq!(merged(json!({"a": {"b": 2}}), json!({"a": 1})), json!({"a": 1}));
+        assert_eq!(merged(&json!({"a": 1}), &json!({"a": {"b": 2}})), json!({"a": {"b": 2}}));
+        assert_eq!(merged(&json!({"a": {"b": 2}}), &json!({"a": 1})), json!({"a": 1}));
     }
 
     #[test]
     fn nulls_in_a_new_object_are_never_stored() {
         assert_eq!(
-            merged(json!({}), json!({"a": {"b": null}, "c": {"d": 1, "e": null}})),
+            merged(&json!({}), &json!({"a": {"b": null}, "c": {"d": 1, "e": null}})),
             json!({"c": {"d": 1}})
         );
     }
 
     #[test]
     fn an_object_emptied_by_nulls_stays_an_empty_object() {
-        assert_eq!(merged(json!({"a": {"b": 1}}), json!({"a": {"b": null}})), json!({"a": {}}));
+        assert_eq!(merged(&json!({"a": {"b": 1}}), &json!({"a": {"b": null}})), json!({"a": {}}));
     }
 
     #[test]
     fn only_what_the_patch_touched_gets_a_new_time() {
         let mut section = Section::default();
-        section.merge(&map(json!({"a": 1, "b": {"c": 1, "d": 1}})), 10);
-        section.merge(&map(json!({"b": {"d": 1}, "e": ["x", "y"]})), 20);
+        section.merge(&map(&json!({"a": 1, "b": {"c": 1, "d": 1}})), 10);
+        section.merge(&map(&json!({"b": {"d": 1}, "e": ["x", "y"]})), 20);
 
         assert_eq!(
             Value::Object(section.metadata),
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn the_delta_is_what_is_wanted_and_not_reported() {
         let mut desired = Section::default();
-        desired.merge(&map(json!({"a": 1, "b": {"c": 1, "d": [1, 2]}, "e": 1.0})), 5);
+        desired.merge(&map(&json!({"a": 1, "b": {"c": 1, "d": [1, 2]}, "e": 1.0})), 5);
 
-        let delta = delta(&desired, &map(json!({"a": 2, "b": {"c": 1, "d": [1]}, "e": 1, "f": 0})));
+        let delta = delta(&desired, &map(&json!({"a": 2, "b": {"c": 1, "d": [1]}, "e": 1, "f": 0})));
 
         assert_eq!(Value::Object(delta.state), json!({"a": 1, "b": {"d": [1, 2]}}));
         assert_eq!(

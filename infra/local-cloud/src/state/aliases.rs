@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, rows};
 
 #[derive(Debug, Clone)]
 pub struct RoleAlias {
@@ -37,7 +37,7 @@ impl Store {
     pub fn role_aliases(&self, after: &str, limit: usize) -> StoreResult<Vec<RoleAlias>> {
         self.with(|db| {
             db.prepare_cached(&format!("{COLUMNS} where alias > ?1 order by alias limit ?2"))?
-                .query_map(params![after, limit as i64], role_alias)?
+                .query_map(params![after, rows(limit)], role_alias)?
                 .collect()
         })
     }

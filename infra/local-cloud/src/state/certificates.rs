@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, rows};
 
 /// Times are seconds since 1970.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Store {
             db.prepare_cached(&format!(
                 "{COLUMNS} where (created, id) {compare} (?1, ?2) order by created {order}, id {order} limit ?3"
             ))?
-            .query_map(params![created, id, limit as i64], certificate)?
+            .query_map(params![created, id, rows(limit)], certificate)?
             .collect()
         })
     }

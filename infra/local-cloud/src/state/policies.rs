@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, rows};
 
 #[derive(Debug, Clone)]
 pub struct PolicyVersion {
@@ -29,7 +29,7 @@ impl Store {
     pub fn policies(&self, after: &str, limit: usize) -> StoreResult<Vec<String>> {
         self.with(|db| {
             db.prepare_cached("select name from policies where name > ?1 order by name limit ?2")?
-                .query_map(params![after, limit as i64], |row| row.get(0))?
+                .query_map(params![after, rows(limit)], |row| row.get(0))?
                 .collect()
         })
     }

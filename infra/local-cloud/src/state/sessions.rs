@@ -10,7 +10,7 @@ use super::{Store, StoreResult};
 #[derive(Debug, Clone)]
 pub struct StoredSession {
     pub client_id: String,
-    /// Filter to QoS.
+    /// Filter to `QoS`.
     pub subscriptions: BTreeMap<String, u8>,
     /// When an offline session ends, in seconds since 1970.
     pub expires: Option<i64>,

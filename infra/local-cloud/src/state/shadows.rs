@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, rows};
 
 /// `name` is empty for the classic shadow; `state` and `metadata` are JSON text.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl Store {
                 "select name from shadows where thing = ?1 and name > ?2 and name <> '' and deleted = 0
                  order by name limit ?3",
             )?
-            .query_map(params![thing, after, limit as i64], |row| row.get(0))?
+            .query_map(params![thing, after, rows(limit)], |row| row.get(0))?
             .collect()
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, rows};
 
 #[derive(Debug, Clone)]
 pub struct Thing {
@@ -51,7 +51,7 @@ impl Store {
     pub fn things(&self, after: &str, limit: usize) -> StoreResult<Vec<Thing>> {
         self.with(|db| {
             db.prepare_cached(&format!("{COLUMNS} where name > ?1 order by name limit ?2"))?
-                .query_map(params![after, limit as i64], thing)?
+                .query_map(params![after, rows(limit)], thing)?
                 .collect()
         })
     }

@@ -139,7 +139,7 @@ async fn an_exclusive_certificate_belongs_to_one_thing() {
     assert!(second.unwrap_err().into_service_error().is_invalid_request_exception());
 
     let principals = iot.list_thing_principals().thing_name("one").send().await.unwrap();
-    assert_eq!(principals.principals(), [device.certificate_arn.clone()]);
+    assert_eq!(principals.principals(), std::slice::from_ref(&device.certificate_arn));
     let things = iot.list_principal_things().principal(&device.certificate_arn).send().await.unwrap();
     assert_eq!(things.things(), ["one"]);
     let kinds = iot.list_principal_things_v2().principal(&device.certificate_arn).send().await.unwrap();
@@ -182,7 +182,7 @@ async fn policies_have_versions_and_targets() {
     let attached = iot.list_attached_policies().target(&device.certificate_arn).send().await.unwrap();
     assert_eq!(attached.policies()[0].policy_name(), Some("p"));
     let targets = iot.list_targets_for_policy().policy_name("p").send().await.unwrap();
-    assert_eq!(targets.targets(), [device.certificate_arn.clone()]);
+    assert_eq!(targets.targets(), std::slice::from_ref(&device.certificate_arn));
     assert!(iot.delete_policy().policy_name("p").send().await.is_err());
     let from_template = iot.get_policy().policy_name("device").send().await.unwrap();
     assert!(from_template.policy_document().unwrap().contains("${iot:Connection.Thing.ThingName}"));

@@ -64,16 +64,16 @@ const SAMPLES: [&[u8]; 8] = [
 /// Sends the bytes; answers when the server has ended the connection, or the client has hung up.
 async fn speak(hub: &Hub, bytes: &[u8]) {
     let (mut client, server) = tokio::io::duplex(1 << 20);
-    let stop = CancellationToken::new();
-    let served =
-        connection::serve(server, "127.0.0.1:1".parse().unwrap(), CERTIFICATE.to_owned(), hub.clone(), stop);
-    let spoken = async {
+    let never = CancellationToken::new();
+    let serving =
+        connection::serve(server, "127.0.0.1:1".parse().unwrap(), CERTIFICATE.to_owned(), hub.clone(), never);
+    let speaking = async {
         let _ = client.write_all(bytes).await;
         let _ = client.shutdown().await;
         let mut answer = Vec::new();
         let _ = client.read_to_end(&mut answer).await;
     };
-    let both = futures::future::join(served, spoken);
+    let both = futures::future::join(serving, speaking);
     tokio::time::timeout(Duration::from_secs(20), both).await.expect("the connection ends");
 }
 

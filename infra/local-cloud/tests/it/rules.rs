@@ -1,6 +1,7 @@
 //! Rules, with a web service of the test's own at the other end.
 
 use std::collections::VecDeque;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use aws_sdk_iot::types::{Action, HttpAction, RepublishAction, TopicRuleDestinationStatus, TopicRulePayload};
@@ -33,9 +34,9 @@ impl Hook {
         (hook, url)
     }
 
-    async fn take(State(hook): State<Self>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    fn take(State(hook): State<Self>, headers: HeaderMap, body: Bytes) -> Ready<StatusCode> {
         hook.posts.lock().push((headers, serde_json::from_slice(&body).unwrap_or_default()));
-        hook.answers.lock().pop_front().unwrap_or(StatusCode::OK)
+        ready(hook.answers.lock().pop_front().unwrap_or(StatusCode::OK))
     }
 
     /// The posts of rules (not confirmations), once there are `count`.
@@ -162,6 +163,25 @@ async fn a_busy_endpoint_is_tried_three_times_and_a_refusing_one_once() {
         things[3..],
         ["given-up", "given-up", "given-up", "refused", "last"].map(|thing| json!(thing))
     );
+}
+
+#[tokio::test]
+async fn what_could_not_be_posted_is_put_into_the_bucket_as_the_rules_role() {
+    // Nobody listens at the template's default address, so the destination never gets confirmed.
+    let cloud = TestCloud::start().await;
+    update(&cloud, "lost").await;
+    let s3 = cloud.s3();
+    eventually("the failed event is in the bucket", || async {
+        s3.get_object().bucket("failed-events").key("failed/lost").send().await.is_ok()
+    })
+    .await;
+    let object = s3.get_object().bucket("failed-events").key("failed/lost").send().await.unwrap();
+    let report: Value = serde_json::from_slice(&object.body.collect().await.unwrap().to_vec()).unwrap();
+    assert_eq!(
+        (&report["ruleName"], &report["failures"][0]["failedAction"]),
+        (&json!("shadows"), &json!("HttpAction"))
+    );
+    assert!(report["base64OriginalPayload"].is_string());
 }
 
 #[tokio::test]

@@ -114,6 +114,18 @@ impl TestCloud {
         aws_sdk_iotdataplane::Client::from_conf(config)
     }
 
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new("ap-northeast-1"))
+            .endpoint_url(format!("http://{}", self.running().endpoint))
+            .force_path_style(true)
+            .credentials_provider(Credentials::new(ADMIN.0, ADMIN.1, None, None, "test"))
+            .http_client(http_client())
+            .build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
     /// Makes a thing with a certificate that is attached to it and has the device policy.
     pub async fn device(&self, name: &str) -> Device {
         let iot = self.iot();
@@ -230,7 +242,7 @@ impl Mqtt {
         }
     }
 
-    /// Publishes at QoS 1 and waits for the PUBACK, or for the end of the connection.
+    /// Publishes at `QoS` 1 and waits for the PUBACK, or for the end of the connection.
     pub async fn publish(
         &mut self,
         topic: &str,
