@@ -7,7 +7,6 @@ use std::sync::Arc;
 use aws_sdk_iot::types::{Action, HttpAction, RepublishAction, TopicRuleDestinationStatus, TopicRulePayload};
 use aws_sdk_iotdataplane::primitives::Blob;
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
@@ -34,8 +33,9 @@ impl Hook {
         (hook, url)
     }
 
-    fn take(State(hook): State<Self>, headers: HeaderMap, body: Bytes) -> Ready<StatusCode> {
-        hook.posts.lock().push((headers, serde_json::from_slice(&body).unwrap_or_default()));
+    fn take(State(hook): State<Self>, headers: HeaderMap, body: String) -> Ready<StatusCode> {
+        let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+        hook.posts.lock().push((headers, body));
         ready(hook.answers.lock().pop_front().unwrap_or(StatusCode::OK))
     }
 
