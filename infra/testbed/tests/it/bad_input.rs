@@ -63,7 +63,13 @@ async fn an_upload_that_is_not_what_it_says_leaves_no_object() {
 async fn slack_requests_that_are_not_signed_now_are_refused() {
     let bed = bed(0).await;
     let url = format!("{}/slack/commands", bed.fleet_api);
-    let body = "command=%2Frece&text=lan+tenpo-0001&trigger_id=1.2.3&user_id=U1&team_id=T1";
+    let (team, app, user) = (&bed.slack.team_id, &bed.slack.app_id, &bed.slack.users["operator"]);
+    let body = format!(
+        "command=%2Frece&text=help&trigger_id=1.2.3&user_id={user}&team_id={team}&api_app_id={app}&channel_id={}\
+         &response_url={}",
+        bed.slack.channel_id, bed.slack.url
+    );
+    let body = body.as_str();
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let send = |at: i64, signature: Option<String>| {
         let mut request =
@@ -72,7 +78,7 @@ async fn slack_requests_that_are_not_signed_now_are_refused() {
         if let Some(signature) = signature {
             request = request.header("x-slack-signature", signature);
         }
-        request.body(body).send()
+        request.body(body.to_owned()).send()
     };
     let secret = &bed.secrets.slack_signing_secret;
 

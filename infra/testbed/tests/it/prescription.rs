@@ -70,7 +70,7 @@ async fn odd_files_neither_stop_the_box_nor_leave_the_share() {
     std::fs::File::create(folder.join("vanishes.csv")).unwrap();
     std::fs::remove_file(folder.join("vanishes.csv")).unwrap();
     let not_utf8 = folder.join(std::ffi::OsStr::from_bytes(b"\x8f\x88\x95\xfb.csv"));
-    std::fs::copy("/dev/null", &not_utf8).unwrap();
+    std::fs::File::create(not_utf8).unwrap();
     save(&bed.boxes[0], "good.csv", b"good").await;
 
     // The vanished one may have been read as an empty file before it went, or not at all.
