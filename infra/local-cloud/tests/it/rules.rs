@@ -68,6 +68,15 @@ async fn update(cloud: &TestCloud, thing: &str) {
         .unwrap();
 }
 
+/// The rule's error action has put it there.
+async fn in_bucket(cloud: &TestCloud, key: &str) {
+    let s3 = cloud.s3();
+    eventually("the failed event is in the bucket", || async {
+        s3.get_object().bucket("failed-events").key(key).send().await.is_ok()
+    })
+    .await;
+}
+
 async fn confirmed(flags: &[&str]) -> (TestCloud, Hook, String) {
     let (hook, url) = Hook::start().await;
     let parameter = format!("HookUrl={url}");
@@ -89,6 +98,7 @@ async fn nothing_is_posted_before_the_destination_is_confirmed() {
     assert_eq!((&body["arn"], &body["messageType"]), (&json!(arn), &json!("DestinationConfirmation")));
     assert!(!headers.contains_key("x-secret"), "the rule's own header is not sent");
     update(&cloud, "early").await;
+    in_bucket(&cloud, "failed/early").await;
     let token = body["confirmationToken"].as_str().unwrap();
     cloud.iot().confirm_topic_rule_destination().confirmation_token(token).send().await.unwrap();
     update(&cloud, "late").await;
@@ -170,12 +180,8 @@ async fn what_could_not_be_posted_is_put_into_the_bucket_as_the_rules_role() {
     // Nobody listens at the template's default address, so the destination never gets confirmed.
     let cloud = TestCloud::start().await;
     update(&cloud, "lost").await;
-    let s3 = cloud.s3();
-    eventually("the failed event is in the bucket", || async {
-        s3.get_object().bucket("failed-events").key("failed/lost").send().await.is_ok()
-    })
-    .await;
-    let object = s3.get_object().bucket("failed-events").key("failed/lost").send().await.unwrap();
+    in_bucket(&cloud, "failed/lost").await;
+    let object = cloud.s3().get_object().bucket("failed-events").key("failed/lost").send().await.unwrap();
     let report: Value = serde_json::from_slice(&object.body.collect().await.unwrap().to_vec()).unwrap();
     assert_eq!(
         (&report["ruleName"], &report["failures"][0]["failedAction"]),
