@@ -12,7 +12,7 @@ use std::{collections::HashSet, io, pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use device_model::{
-    change::ChangeId,
+    change_id::ChangeId,
     outcome::{Verdict, code},
     shadow::{Effective, KEPT_VERDICTS, TrialPhase},
 };

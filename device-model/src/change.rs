@@ -1,20 +1,10 @@
-//! What a change is called and which states it goes through.
+//! Which states a change goes through.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::VerdictKind;
-
-/// Names one change for ever: a ULID when we made it. A box takes any id that fits, since it has no
-/// say in how the cloud makes them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ChangeId(String);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a change id has 1 to 64 ASCII letters, digits, '-' or '_'")]
-pub struct ChangeIdError;
 
 /// The life of a change; terminal states never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,45 +90,6 @@ impl fmt::Display for ChangeState {
     }
 }
 
-impl ChangeId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for ChangeId {
-    type Error = ChangeIdError;
-
-    fn try_from(text: String) -> Result<Self, ChangeIdError> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(ChangeIdError)
-        }
-    }
-}
-
-impl FromStr for ChangeId {
-    type Err = ChangeIdError;
-
-    fn from_str(text: &str) -> Result<Self, ChangeIdError> {
-        Self::try_from(text.to_owned())
-    }
-}
-
-impl From<ChangeId> for String {
-    fn from(id: ChangeId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for ChangeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,13 +107,5 @@ mod tests {
     fn a_missed_window_expires_a_change() {
         assert_eq!(ChangeState::closed_by(VerdictKind::Refused, Some("WINDOW_MISSED")), ChangeState::Expired);
         assert_eq!(ChangeState::closed_by(VerdictKind::Refused, Some("BAD_SETTINGS")), ChangeState::Refused);
-    }
-
-    #[test]
-    fn an_id_fits_into_a_topic_and_a_url() {
-        assert!("01JABCDEFGHJKMNPQRSTVWXYZ0".parse::<ChangeId>().is_ok());
-        assert!("a/b".parse::<ChangeId>().is_err());
-        assert!("".parse::<ChangeId>().is_err());
-        assert!("a".repeat(65).parse::<ChangeId>().is_err());
     }
 }

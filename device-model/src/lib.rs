@@ -10,6 +10,7 @@
 //! It is pure: no I/O, no async, no clock. Whoever needs the time hands it in.
 
 pub mod change;
+pub mod change_id;
 pub mod enrolment;
 pub mod fault;
 pub mod lan;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::change::ChangeId;
+use crate::change_id::ChangeId;
 
 /// The box's last word on one change. Only this closes a change that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

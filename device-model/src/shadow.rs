@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{change::ChangeId, lan::LanSettings, outcome::Verdict, share::ShareSettings, window::Window};
+use crate::{change_id::ChangeId, lan::LanSettings, outcome::Verdict, share::ShareSettings, window::Window};
 
 /// The shadow in which settings travel.
 pub const LAN_SHADOW: &str = "lan";

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use device_model::{change::ChangeId, fault::Faults, thing_name::ThingName};
+use device_model::{change_id::ChangeId, fault::Faults, thing_name::ThingName};
 use serde_json::json;
 
 /// Everything a caller can tell apart.
@@ -188,7 +188,7 @@ impl From<QueryRejection> for ApiError {
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(crate::router::BODY_LIMIT),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(crate::limits::BODY_LIMIT),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::MediaType,
             // serde's own text may quote what was typed, a password among it: only the kind is told.
             _ => Self::Malformed(match rejection {

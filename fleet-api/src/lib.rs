@@ -17,6 +17,7 @@ pub mod config;
 pub mod error;
 pub mod fleet;
 pub mod lifecycle;
+pub mod limits;
 pub mod router;
 pub mod routes;
 pub mod slack;

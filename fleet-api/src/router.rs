@@ -14,11 +14,11 @@ use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use crate::{
     error::ApiError,
     fleet::Fleet,
+    limits::BODY_LIMIT,
     routes::{audit, changes, device, devices, events, health, lan, pharmacies, uploads},
 };
 
 /// Everything but an upload is a small JSON document.
-pub const BODY_LIMIT: u64 = 64 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// 64 MiB over a cellular line take a while.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(20);

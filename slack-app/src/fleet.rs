@@ -6,7 +6,8 @@ use std::{future::Future, time::Duration};
 
 use chrono::{DateTime, Utc};
 use device_model::{
-    change::{ChangeId, ChangeState},
+    change::ChangeState,
+    change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings},
     outcome::Clock,

@@ -1,6 +1,6 @@
 //! The one message of a change: what was asked for, how far it is, and how it ended.
 
-use device_model::{change::ChangeId, lan::LanSettings, outcome::Clock};
+use device_model::{change_id::ChangeId, lan::LanSettings, outcome::Clock};
 use slack_morphism::prelude::SlackBlock;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What is told in words: modals without a field, and answers that only the asker sees.
 
-use device_model::{change::ChangeId, thing_name::ThingName};
+use device_model::{change_id::ChangeId, thing_name::ThingName};
 use serde_json::{Value, json};
 use slack_morphism::prelude::*;
 

@@ -2,7 +2,7 @@
 //! change it is; it never touches the network.
 
 use device_model::{
-    change::ChangeId,
+    change_id::ChangeId,
     lan::ReservedRanges,
     outcome::code,
     shadow::{Desired, SCHEMA},

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use device_model::{change::ChangeId, outcome::Verdict};
+use device_model::{change_id::ChangeId, outcome::Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{

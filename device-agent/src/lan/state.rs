@@ -2,7 +2,7 @@
 //! each state before acting on it, so a power cut leaves the box on exactly the old or the new settings.
 
 use device_model::{
-    change::ChangeId,
+    change_id::ChangeId,
     lan::LanSettings,
     outcome::{VerdictKind, code},
     shadow::{ProbePolicy, TrialPhase},

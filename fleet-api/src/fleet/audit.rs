@@ -1,7 +1,7 @@
 //! What the audit log is told: one entry an act, in the act's own transaction.
 
 use chrono::{DateTime, Utc};
-use device_model::{change::ChangeId, thing_name::ThingName};
+use device_model::{change_id::ChangeId, thing_name::ThingName};
 use serde_json::Value;
 
 use crate::{

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use device_model::{
-    change::{ChangeId, ChangeState},
+    change::ChangeState,
+    change_id::ChangeId,
     lan::{LanDraft, LanSettings},
     outcome::Clock,
     shadow::ProbePolicy,

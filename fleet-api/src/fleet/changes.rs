@@ -1,10 +1,7 @@
 //! A change from a wish to a row, and what people may still do with it then.
 
 use chrono::{DateTime, Utc};
-use device_model::{
-    change::{ChangeId, ChangeState},
-    thing_name::ThingName,
-};
+use device_model::{change::ChangeState, change_id::ChangeId, thing_name::ThingName};
 use serde_json::{Value, json};
 use sqlx::{Acquire, PgConnection};
 

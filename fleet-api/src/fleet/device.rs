@@ -1,7 +1,7 @@
 //! A box as engineers and operators see it.
 
 use chrono::{DateTime, Utc};
-use device_model::{change::ChangeId, shadow::Reported, thing_name::ThingName};
+use device_model::{change_id::ChangeId, shadow::Reported, thing_name::ThingName};
 
 #[derive(Debug, Clone)]
 pub struct Device {

@@ -2,11 +2,7 @@
 
 use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
 use chrono::{DateTime, Utc};
-use device_model::{
-    change::{ChangeId, ChangeState},
-    outcome::Clock,
-    thing_name::ThingName,
-};
+use device_model::{change::ChangeState, change_id::ChangeId, outcome::Clock, thing_name::ThingName};
 use serde::{Deserialize, Serialize};
 
 use super::{Page, Path, Query, limit, position};

@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
 use chrono::{DateTime, Utc};
-use device_model::{change::ChangeId, shadow::Reported, thing_name::ThingName};
+use device_model::{change_id::ChangeId, shadow::Reported, thing_name::ThingName};
 use serde::{Deserialize, Serialize};
 
 use super::{Json, Page, Path, Query, limit, pharmacies::PharmacyView, position};

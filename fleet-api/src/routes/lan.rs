@@ -7,12 +7,8 @@ use axum::{
     response::IntoResponse,
 };
 use device_model::{
-    change::{ChangeId, ChangeState},
-    lan::LanDraft,
-    shadow::ProbePolicy,
-    share::ShareDraft,
-    thing_name::ThingName,
-    window::WindowDraft,
+    change::ChangeState, change_id::ChangeId, lan::LanDraft, shadow::ProbePolicy, share::ShareDraft,
+    thing_name::ThingName, window::WindowDraft,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 //! Boxes and changes in an operator's words.
 
 use device_model::{
-    change::ChangeId,
+    change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings},
 };

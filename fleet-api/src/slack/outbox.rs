@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use device_model::change::ChangeId;
+use device_model::change_id::ChangeId;
 use slack_app::fleet::{ChangeStory, DueMessage, Outbox, Posted, Step};
 
 use crate::{

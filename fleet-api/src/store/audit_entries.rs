@@ -1,7 +1,7 @@
 //! The audit log: rows are added in the transaction of what they tell of, and never altered.
 
 use chrono::{DateTime, Utc};
-use device_model::{change::ChangeId, thing_name::ThingName};
+use device_model::{change_id::ChangeId, thing_name::ThingName};
 use serde_json::Value;
 use sqlx::PgConnection;
 

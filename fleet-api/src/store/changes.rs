@@ -1,7 +1,7 @@
 //! Changes of LAN settings: what was wished, how far it got.
 
 use chrono::{DateTime, Utc};
-use device_model::{change::ChangeId, thing_name::ThingName};
+use device_model::{change_id::ChangeId, thing_name::ThingName};
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 

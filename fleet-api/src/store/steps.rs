@@ -1,7 +1,7 @@
 //! The timeline of a change.
 
 use chrono::{DateTime, Utc};
-use device_model::{change::ChangeId, outcome::Clock};
+use device_model::{change_id::ChangeId, outcome::Clock};
 use sqlx::PgConnection;
 
 use crate::fleet::change::Step;

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use device_model::{
-    change::ChangeId,
+    change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings, ReservedRanges},
 };

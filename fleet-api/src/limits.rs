@@ -1,0 +1,4 @@
+//! Bounds that more than one part needs to know, so that no part has to ask one above it.
+
+/// The most that a request may bring, uploads aside.
+pub const BODY_LIMIT: u64 = 64 * 1024;
