@@ -57,6 +57,8 @@ async function enter() {
     return enter();
   }
   people = new Map(frame.people.map((person) => [person.id, person]));
+  // A text may name a channel as well as a person; their ids never meet.
+  for (const channel of frame.channels) people.set(channel.id, channel);
   const known = frame.channels.some((channel) => channel.id === place) || place === 'home' || place === 'messages';
   if (!known) place = frame.channels[0].id;
   document.documentElement.lang = office.english ? 'en' : 'ja';

@@ -112,7 +112,7 @@ function inline(text, people) {
 function reference(angle, people) {
   const [target, label] = angle.split('|');
   if (target.startsWith('@')) return h('span', { class: 'mention' }, '@' + (people.get(target.slice(1))?.realName ?? label ?? target.slice(1)));
-  if (target.startsWith('#')) return h('span', { class: 'mention' }, '#' + (label ?? target.slice(1)));
+  if (target.startsWith('#')) return h('span', { class: 'mention' }, '#' + (people.get(target.slice(1))?.name ?? label ?? target.slice(1)));
   if (target.startsWith('!date^')) {
     return new Date(Number(target.split('^')[1]) * 1000).toLocaleString('ja-JP', { timeZone: zone, dateStyle: 'medium', timeStyle: 'short' });
   }
