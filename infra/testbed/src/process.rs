@@ -73,11 +73,13 @@ impl Program {
 
     /// `--flag value`
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand in numbers, texts and displays alike")]
     pub fn flag(self, flag: &str, value: impl ToString) -> Self {
         self.arg(flag).arg(value.to_string())
     }
 
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand in numbers, texts and displays alike")]
     pub fn env(mut self, key: &str, value: impl ToString) -> Self {
         self.environment.push((key.to_owned(), value.to_string()));
         self

@@ -1,6 +1,7 @@
 //! A box's share: a real smbd on a loopback port, for one user, without touching the machine's Samba.
 
 use std::{
+    fmt::Write,
     fs,
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
@@ -72,7 +73,7 @@ impl Share {
                 "private" => "private dir".to_owned(),
                 kind => format!("{kind} directory"),
             };
-            folders.push_str(&format!("  {option} = {}\n", folder.display()));
+            writeln!(folders, "  {option} = {}", folder.display())?;
         }
         fs::create_dir_all(logs)?;
         let account = Program::new("id", "id").arg("-un").output().await?.trim().to_owned();

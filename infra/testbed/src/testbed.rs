@@ -48,9 +48,9 @@ pub struct Testbed {
     slack_process: Process,
     api_process: Option<Process>,
     api_program: Program,
-    /// A test's folder goes with it.
-    _scratch: Option<tempfile::TempDir>,
+    /// Held as long as this lives: the folder's lock, and the folder itself if it is a test's.
     _lock: fs::File,
+    scratch: Option<tempfile::TempDir>,
 }
 
 impl Testbed {
@@ -96,8 +96,8 @@ impl Testbed {
             slack_process,
             api_process: Some(api_process),
             api_program: program,
-            _scratch: None,
             _lock: lock,
+            scratch: None,
         };
         for number in 1..=options.boxes {
             tell(&format!("box {number} of {}", options.boxes));
@@ -124,7 +124,7 @@ impl Testbed {
         };
         // A test's output is shown only if it fails, and then one wants to know how far it came.
         let mut this = Self::start(&options, |step| println!("starting {step}")).await?;
-        this._scratch = Some(scratch);
+        this.scratch = Some(scratch);
         Ok(this)
     }
 

@@ -90,10 +90,13 @@ fn welcome(bed: &Testbed) -> Result<String> {
         ));
     }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let mut text: String = rows.iter().map(|(name, place)| format!("  {name:width$}  {place}\n")).collect();
-    text.push_str(&tour(bed)?);
-    text.push_str("\nCtrl-C or `cargo xtask down` stops everything; the state stays for the next `up`.\n");
-    Ok(text)
+    let mut lines: Vec<String> =
+        rows.iter().map(|(name, place)| format!("  {name:width$}  {place}")).collect();
+    lines.extend(tour(bed)?);
+    lines.push(
+        "\nCtrl-C or `cargo xtask down` stops everything; the state stays for the next `up`.\n".to_owned(),
+    );
+    Ok(lines.join("\n"))
 }
 
 /// Five lines that a newcomer can copy and paste.
@@ -134,8 +137,7 @@ fn tour(bed: &Testbed) -> Result<String> {
         "and its story is told, with when it was applied",
     ];
     let steps = lines.iter().zip(whys).enumerate();
-    let steps: String = steps.map(|(i, (line, why))| format!("{}. {why}:\n   {line}\n", i + 1)).collect();
-    Ok(format!("\n{steps}"))
+    Ok(steps.map(|(index, (line, why))| format!("\n{}. {why}:\n   {line}", index + 1)).collect())
 }
 
 /// A path as short as it can be said from where the user stands.
