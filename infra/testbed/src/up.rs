@@ -100,10 +100,8 @@ fn welcome(bed: &Testbed) -> Result<String> {
 }
 
 /// Five lines that a newcomer can copy and paste.
-fn tour(bed: &Testbed) -> Result<String> {
-    let Some(one) = bed.boxes.first() else {
-        return Ok(String::new());
-    };
+fn tour(bed: &Testbed) -> Result<Vec<String>> {
+    let Some(one) = bed.boxes.first() else { return Ok(Vec::new()) };
     let (share, cloud, key) = (&one.share, &bed.cloud, &bed.secrets.admin_key);
     let thing = &one.thing;
     let lines = [
