@@ -16,7 +16,7 @@ pub struct Config {
     #[arg(long)]
     pub template: PathBuf,
     /// A parameter of the template, as KEY=VALUE.
-    #[arg(long = "parameter", value_parser = pair)]
+    #[arg(long = "parameter", value_parser = pair, env = "LOCAL_CLOUD_PARAMETERS", hide_env_values = true, value_delimiter = '\n')]
     pub parameters: Vec<(String, String)>,
     /// iot, iotdata, sts and s3 over plain HTTP.
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -31,10 +31,10 @@ pub struct Config {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub admin_listen: SocketAddr,
     /// Long-lived keys that may do everything, as ID:SECRET.
-    #[arg(long = "admin-key", value_parser = key)]
+    #[arg(long = "admin-key", value_parser = key, env = "LOCAL_CLOUD_ADMIN_KEYS", hide_env_values = true, value_delimiter = '\n')]
     pub admin_keys: Vec<AccessKey>,
     /// Long-lived keys with the permissions of a role of the template, as LOGICALID=ID:SECRET.
-    #[arg(long = "role-key", value_parser = role_key)]
+    #[arg(long = "role-key", value_parser = role_key, env = "LOCAL_CLOUD_ROLE_KEYS", hide_env_values = true, value_delimiter = '\n')]
     pub role_keys: Vec<(String, AccessKey)>,
     /// Let rules post to http:// URLs, which AWS does not.
     #[arg(long)]

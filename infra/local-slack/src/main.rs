@@ -23,9 +23,10 @@ struct Flags {
     /// Where the app listens; requests go to its /slack/commands, /slack/interactions, /slack/events.
     #[arg(long)]
     app_url: String,
-    #[arg(long)]
+    /// Better given by the environment: a command line is readable by every user of the machine.
+    #[arg(long, env = "LOCAL_SLACK_SIGNING_SECRET", hide_env_values = true)]
     signing_secret: String,
-    #[arg(long)]
+    #[arg(long, env = "LOCAL_SLACK_BOT_TOKEN", hide_env_values = true)]
     bot_token: String,
     /// Written once the server answers.
     #[arg(long)]

@@ -91,6 +91,26 @@ impl RecehubBox {
         &self.agent_program
     }
 
+    /// Starts what has ended of itself; tells which.
+    pub async fn restart_ended(&mut self) -> Result<Vec<String>> {
+        let mut restarted = Vec::new();
+        if let Some(agent) = &mut self.agent
+            && agent.ended()?.is_some()
+        {
+            restarted.push(agent.name().to_owned());
+            self.agent = None;
+            self.start_agent()?;
+        }
+        if let Some(smbd) = &mut self.smbd
+            && smbd.ended()?.is_some()
+        {
+            let name = smbd.name().to_owned();
+            self.smbd = Some(self.share.start(&self.logs, &name).await?);
+            restarted.push(name);
+        }
+        Ok(restarted)
+    }
+
     pub async fn stop_agent(&mut self) -> Result<()> {
         match self.agent.take() {
             Some(agent) => agent.stop().await,
@@ -136,7 +156,11 @@ impl RecehubBox {
     async fn enroll(&self, api: &ApiClient, number: usize) -> Result<()> {
         let name = format!("みどり薬局 {number}号店");
         let pharmacy = json!({"code": self.pharmacy, "name": name, "kana": format!("ミドリヤッキョク {number}ゴウテン")});
-        api.post("/v1/pharmacies", &pharmacy).await?;
+        let made = api.request(reqwest::Method::POST, "/v1/pharmacies").json(&pharmacy).send().await?;
+        // An `up` that was cut short may have made it.
+        if made.status() != reqwest::StatusCode::CONFLICT {
+            made.error_for_status()?;
+        }
         let device = json!({"thing": self.thing, "pharmacy": self.pharmacy});
         let answer = api.post("/v1/devices", &device).await?;
         let code = answer["enrolmentCode"].as_str().context("no enrolment code")?;

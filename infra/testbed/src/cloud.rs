@@ -73,14 +73,17 @@ pub async fn start_cloud(
     let program = Program::ours("local-cloud", "local-cloud")?
         .flag("--state", folder.join("cloud").display())
         .flag("--template", template.display())
-        .flag("--parameter", format!("FleetApiUrl={fleet_api}"))
-        .flag("--parameter", format!("EventsSecret={}", secrets.events_secret))
         .flag("--listen", address(ports.take("aws")?))
         .flag("--mqtt-listen", address(ports.take("mqtt")?))
         .flag("--credentials-listen", address(ports.take("credentials")?))
         .flag("--admin-listen", address(ports.take("cloud-admin")?))
-        .flag("--admin-key", secrets.admin_key.as_flag())
-        .flag("--role-key", format!("ApiRole={}", secrets.api_key.as_flag()))
+        // By the environment: a command line is readable by every user of the machine.
+        .env(
+            "LOCAL_CLOUD_PARAMETERS",
+            format!("FleetApiUrl={fleet_api}\nEventsSecret={}", secrets.events_secret),
+        )
+        .env("LOCAL_CLOUD_ADMIN_KEYS", secrets.admin_key.as_pair())
+        .env("LOCAL_CLOUD_ROLE_KEYS", format!("ApiRole={}", secrets.api_key.as_pair()))
         .arg("--allow-http-destinations")
         .flag("--ready-file", ready.display());
     let mut process = program.start(&folder.join("log"))?;
@@ -100,8 +103,8 @@ pub async fn start_slack(
         .flag("--manifest", manifest.display())
         .flag("--listen", format!("127.0.0.1:{}", ports.take("slack")?))
         .flag("--app-url", fleet_api)
-        .flag("--signing-secret", &secrets.slack_signing_secret)
-        .flag("--bot-token", &secrets.slack_bot_token)
+        .env("LOCAL_SLACK_SIGNING_SECRET", &secrets.slack_signing_secret)
+        .env("LOCAL_SLACK_BOT_TOKEN", &secrets.slack_bot_token)
         .flag("--ready-file", ready.display());
     let mut process = program.start(&folder.join("log"))?;
     let slack = wait_ready(&mut process, &ready).await?;
@@ -110,8 +113,12 @@ pub async fn start_slack(
 
 /// A file of the source tree that the real account and the real workspace are set up with, too.
 fn source(path: &str) -> Result<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    std::fs::canonicalize(&file).with_context(|| format!("{path} is missing"))
+    // `cargo xtask` and cargo's tests work in the source tree; a copied binary still knows where it was built.
+    let here = std::env::current_dir()?;
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found =
+        here.ancestors().chain(built.ancestors()).map(|folder| folder.join(path)).find(|file| file.is_file());
+    found.with_context(|| format!("{path} is missing: run this from the source tree"))
 }
 
 /// The ready file's path, with what an earlier run wrote there gone.

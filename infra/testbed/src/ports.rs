@@ -28,6 +28,12 @@ impl Ports {
                 bail!("there is no port called `{name}`; there are {} and smb-1, smb-2, …", NAMES.join(", "));
             }
         }
+        let mut by_port: BTreeMap<u16, &str> = BTreeMap::new();
+        for (name, &port) in &asked {
+            if let Some(other) = by_port.insert(port, name) {
+                bail!("port {port} was asked for twice: for {other} and for {name}");
+            }
+        }
         let file = folder.join("ports.json");
         let taken = read_json(&file)?.unwrap_or_default();
         Ok(Self { file, asked, taken })
@@ -39,7 +45,7 @@ impl Ports {
             Some(&port) if is_free(port) => port,
             Some(port) => bail!("port {port} ({name}) is in use by another program"),
             None => match self.taken.get(name) {
-                Some(&port) if is_free(port) => port,
+                Some(&port) if is_free(port) && !self.asked.values().any(|&asked| asked == port) => port,
                 _ => self.free_port()?,
             },
         };

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     process::{Process, Program},
-    secrets::write_file,
+    secrets::{text, write_file},
     wait::until,
 };
 
@@ -47,7 +47,7 @@ impl Postgres {
         let binaries = binaries()?;
         let user = rustix::process::geteuid().is_root().then_some(SUPERUSER);
         let data = data_folder(folder, user).await?;
-        if !data.join("PG_VERSION").exists() {
+        if !data.exists() {
             make_cluster(&binaries, &data, user, password).await?;
         }
         let fsync = if durability == Durability::Full { "on" } else { "off" };
@@ -141,21 +141,13 @@ async fn data_folder(folder: &Path, user: Option<&str>) -> Result<PathBuf> {
         if can_reach(folder, user).await {
             fs::create_dir(&pointer)?;
         } else {
-            let name = folder.display().to_string().replace('/', "-");
-            let elsewhere = Path::new("/var/lib/recehub").join(format!("postgres{name}"));
+            // A name of its own: a state directory that was deleted must not find its old cluster.
+            let elsewhere = Path::new("/var/lib/recehub").join(format!("postgres-{}", text(12)));
             fs::create_dir_all(&elsewhere)?;
             std::os::unix::fs::symlink(&elsewhere, &pointer)?;
         }
     }
-    let data = fs::canonicalize(&pointer)?.join("data");
-    if !data.exists() {
-        fs::create_dir(&data)?;
-        if let Some(user) = user {
-            let (uid, gid) = ids(user).await?;
-            chown(&data, Some(uid), Some(gid))?;
-        }
-    }
-    Ok(data)
+    Ok(fs::canonicalize(&pointer)?.join("data"))
 }
 
 async fn can_reach(folder: &Path, user: Option<&str>) -> bool {
@@ -169,15 +161,22 @@ async fn ids(user: &str) -> Result<(u32, u32)> {
     Ok((number(ask("-u").output().await?)?, number(ask("-g").output().await?)?))
 }
 
+/// Makes a cluster beside its place and puts it there when it is whole: initdb may be cut short.
 async fn make_cluster(binaries: &Path, data: &Path, user: Option<&str>, password: &str) -> Result<()> {
+    let draft = data.with_extension("draft");
+    if draft.exists() {
+        fs::remove_dir_all(&draft)?;
+    }
+    fs::create_dir(&draft)?;
     let password_file = data.with_file_name("password");
     write_file(&password_file, password.as_bytes(), 0o600)?;
     if let Some(user) = user {
         let (uid, gid) = ids(user).await?;
+        chown(&draft, Some(uid), Some(gid))?;
         chown(&password_file, Some(uid), Some(gid))?;
     }
     let made = Program::new("initdb", binaries.join("initdb"))
-        .flag("-D", data.display())
+        .flag("-D", draft.display())
         .flag("-U", SUPERUSER)
         .flag("-A", "scram-sha-256")
         .flag("--pwfile", password_file.display())
@@ -188,5 +187,6 @@ async fn make_cluster(binaries: &Path, data: &Path, user: Option<&str>, password
         .output()
         .await;
     fs::remove_file(&password_file)?;
-    made.map(drop)
+    made?;
+    Ok(fs::rename(&draft, data)?)
 }

@@ -88,7 +88,7 @@ impl Share {
              load printers = no\n  printcap name = /dev/null\n  disable spoolss = yes\n  \
              log file = {logs}/smbd.%p.log\n  log level = 0\n  max log size = 1000\n\
              [{name}]\n  path = {share}\n  read only = no\n  valid users = {account}\n  \
-             sync always = yes\n",
+             sync always = yes\n  create mask = 0600\n  directory mask = 0700\n",
             port = self.port,
             map = map.display(),
             logs = logs.display(),
@@ -100,12 +100,13 @@ impl Share {
         Ok(configuration)
     }
 
+    /// `pdbedit` writes our own database also without root, which `smbpasswd` does not.
     async fn set_password(&self, configuration: &Path, account: &str) -> Result<()> {
         let input = self.private.join("password");
         write_file(&input, format!("{0}\n{0}\n", self.password).as_bytes(), 0o600)?;
-        // smbpasswd takes the password from its standard input only.
-        let line = r#"exec smbpasswd -c "$1" -L -s -a "$2" < "$3""#;
-        let done = Program::new("smbpasswd", "sh")
+        // It takes the password from its standard input only.
+        let line = r#"exec pdbedit -s "$1" -a -u "$2" -t < "$3""#;
+        let done = Program::new("pdbedit", "sh")
             .flag("-c", line)
             .arg("sh")
             .arg(configuration.display().to_string())

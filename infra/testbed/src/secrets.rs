@@ -64,8 +64,8 @@ impl AccessKey {
         Self { id: format!("AKIA{id}"), secret: text(40) }
     }
 
-    /// As the local cloud's flags take it.
-    pub fn as_flag(&self) -> String {
+    /// As the local cloud takes it.
+    pub fn as_pair(&self) -> String {
         format!("{}:{}", self.id, self.secret)
     }
 }

@@ -16,9 +16,12 @@ use crate::{
     ports::Ports,
     postgres::{Durability, Postgres},
     process::{Process, Program},
-    secrets::{Secrets, read_json, write_json},
+    secrets::{Secrets, read_json, write_file, write_json},
     wait::until,
 };
+
+/// Tells `cargo xtask down` which process to end.
+const PID_FILE: &str = "supervisor.pid";
 
 /// What a Testbed is to have.
 #[derive(Debug, Clone)]
@@ -56,8 +59,9 @@ pub struct Testbed {
 impl Testbed {
     /// Starts everything, telling of each step.
     pub async fn start(options: &Options, tell: impl Fn(&str)) -> Result<Self> {
-        let folder = make_folder(&options.folder)?;
-        let lock = lock(&folder)?;
+        let lock = claim(&options.folder)?;
+        let folder = fs::canonicalize(&options.folder)?;
+        write_file(&folder.join(PID_FILE), std::process::id().to_string().as_bytes(), 0o644)?;
         let secrets = Secrets::open(&folder)?;
         let mut ports = Ports::open(&folder, options.ports.clone())?;
         let logs = folder.join("log");
@@ -133,20 +137,32 @@ impl Testbed {
         self.postgres.application_url()
     }
 
-    /// Fails if a part that should run has ended.
+    /// Fails if a part has ended that should run.
     pub fn ensure_alive(&mut self) -> Result<()> {
-        self.postgres.process().ensure_alive()?;
-        self.cloud_process.ensure_alive()?;
-        self.slack_process.ensure_alive()?;
-        if let Some(api) = &mut self.api_process {
-            api.ensure_alive()?;
-        }
+        self.ensure_foundation()?;
         for one in &mut self.boxes {
             for process in [&mut one.smbd, &mut one.agent].into_iter().flatten() {
                 process.ensure_alive()?;
             }
         }
         Ok(())
+    }
+
+    /// Fails if a part has ended that everything stands on: all but the boxes.
+    pub fn ensure_foundation(&mut self) -> Result<()> {
+        self.postgres.process().ensure_alive()?;
+        self.cloud_process.ensure_alive()?;
+        self.slack_process.ensure_alive()?;
+        self.api_process.as_mut().map_or(Ok(()), Process::ensure_alive)
+    }
+
+    /// Starts parts of boxes again that have ended of themselves; tells which.
+    pub async fn restart_boxes(&mut self) -> Result<Vec<String>> {
+        let mut restarted = Vec::new();
+        for one in &mut self.boxes {
+            restarted.extend(one.restart_ended().await?);
+        }
+        Ok(restarted)
     }
 
     /// Processes by name, for whoever wants to look at them.
@@ -196,24 +212,21 @@ impl Testbed {
     }
 }
 
-fn make_folder(folder: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(fs::canonicalize(folder)?)
-}
-
-/// Holds the folder for this process; the kernel lets go of it when the process ends, however it ends.
-fn lock(folder: &Path) -> Result<fs::File> {
-    let pid_file = folder.join("supervisor.pid");
-    let lock = fs::File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+/// Holds a folder for this process; the kernel lets go of it when the process ends, however it ends.
+pub fn claim(folder: &Path) -> Result<fs::File> {
+    let cannot = || format!("cannot write in {}", folder.display());
+    fs::create_dir_all(folder).with_context(cannot)?;
+    let mut open = fs::File::options();
+    let lock =
+        open.create(true).truncate(false).write(true).open(folder.join("lock")).with_context(cannot)?;
     if lock.try_lock().is_err() {
-        let pid = fs::read_to_string(&pid_file).unwrap_or_default();
+        let pid = fs::read_to_string(folder.join(PID_FILE)).unwrap_or_default();
         bail!(
             "{} is in use by a system that runs (process {}); end it with `cargo xtask down`, or give another --dir",
             folder.display(),
             pid.trim()
         );
     }
-    crate::secrets::write_file(&pid_file, std::process::id().to_string().as_bytes(), 0o644)?;
     Ok(lock)
 }
 

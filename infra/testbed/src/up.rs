@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    os::unix::process::CommandExt,
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -12,7 +12,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Options, Testbed, secrets::write_json, up_json};
+use crate::{
+    secrets::write_json,
+    testbed::{self, Options, Testbed},
+    up_json,
+};
+
+const UP_JSON: &str = "up.json";
+const LAST_LINE: &str = "Ctrl-C or `cargo xtask down` stops everything; the state stays for the next `up`.";
 
 /// Starts everything, tells how to use it, and ends it at Ctrl-C or SIGTERM.
 pub async fn run(options: &Options) -> Result<()> {
@@ -25,36 +32,39 @@ pub async fn run(options: &Options) -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    let file = bed.folder.join("up.json");
+    let file = bed.folder.join(UP_JSON);
     write_json(&file, &up_json::describe(&bed)?)?;
     println!("ready after {:.1} s\n\n{}", started.elapsed().as_secs_f32(), welcome(&bed)?);
     std::io::stdout().flush()?;
     let ended = tokio::select! {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
-        fault = watch(&mut bed) => Err(fault),
+        fault = watch(&mut bed, &file) => Err(fault),
     };
     println!("stopping");
-    fs::remove_file(&file)?;
+    let forgotten = forget(&file);
     let stopped = bed.stop().await;
-    ended.and(stopped)
+    ended.and(stopped).and(forgotten)
 }
 
 /// Starts `up` as a process of its own and waits until it is ready.
 pub fn detach(folder: &Path, arguments: &[String]) -> Result<()> {
-    fs::create_dir_all(folder.join("log")).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Asked before the log is begun anew: it may be that of a system that runs.
+    drop(testbed::claim(folder)?);
+    forget(&folder.join(UP_JSON))?;
     let log = folder.join("log/up.log");
-    let output = fs::File::create(&log)?;
+    fs::create_dir_all(folder.join("log"))?;
+    // What `up` prints holds the secrets of this system.
+    let output = fs::File::options().create(true).write(true).truncate(true).mode(0o600).open(&log)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
     let mut child = command.spawn()?;
-    let ready = folder.join("up.json");
     loop {
         let text = fs::read_to_string(&log)?;
         if let Some(status) = child.try_wait()? {
             bail!("{}({status}; all of it: {})", text, log.display());
         }
-        if ready.exists() && text.contains("ready after") {
+        if folder.join(UP_JSON).exists() && text.contains(LAST_LINE) {
             print!("{text}");
             return Ok(());
         }
@@ -62,13 +72,32 @@ pub fn detach(folder: &Path, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Resolves when a part has ended that should run.
-async fn watch(bed: &mut Testbed) -> anyhow::Error {
+/// Starts boxes' parts anew when they have ended, as systemd does on a box, and keeps up.json true.
+/// Resolves when a part has ended that everything stands on.
+async fn watch(bed: &mut Testbed, file: &Path) -> anyhow::Error {
     loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        if let Err(error) = bed.ensure_alive() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = mend(bed, file).await {
             return error;
         }
+    }
+}
+
+async fn mend(bed: &mut Testbed, file: &Path) -> Result<()> {
+    bed.ensure_foundation()?;
+    let restarted = bed.restart_boxes().await?;
+    if !restarted.is_empty() {
+        println!("started again: {}", restarted.join(", "));
+        write_json(file, &up_json::describe(bed)?)?;
+    }
+    Ok(())
+}
+
+/// A file that tells of a system that does not run would lead clients astray.
+fn forget(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The whole system, end to end: each test starts the Testbed that `up` starts.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail where it stands")]
+
 mod bad_input;
 mod identity;
 mod lan_change;

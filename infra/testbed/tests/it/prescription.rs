@@ -1,6 +1,9 @@
 //! A file that the receipt computer saved is in the cloud: whole, once, and without anyone asking.
 
-use std::{os::unix::ffi::OsStrExt, os::unix::fs::symlink};
+use std::{
+    io::Write,
+    os::unix::{ffi::OsStrExt, fs::symlink},
+};
 
 use testbed::wait::until;
 
@@ -67,24 +70,28 @@ async fn odd_files_neither_stop_the_box_nor_leave_the_share() {
     std::fs::create_dir(folder.join("folder.csv")).unwrap();
     let fifo = std::process::Command::new("mkfifo").arg(folder.join("fifo.csv")).status().unwrap();
     assert!(fifo.success());
-    std::fs::File::create(folder.join("vanishes.csv")).unwrap();
+    std::fs::File::create(folder.join("vanishes.csv"))
+        .and_then(|mut file| file.write_all(b"vanishes"))
+        .unwrap();
     std::fs::remove_file(folder.join("vanishes.csv")).unwrap();
     let not_utf8 = folder.join(std::ffi::OsStr::from_bytes(b"\x8f\x88\x95\xfb.csv"));
-    std::fs::File::create(not_utf8).unwrap();
+    std::fs::File::create(not_utf8).and_then(|mut file| file.write_all(b"not utf-8")).unwrap();
+    std::fs::File::create(folder.join("empty.csv")).unwrap();
     save(&bed.boxes[0], "good.csv", b"good").await;
 
-    // The vanished one may have been read as an empty file before it went, or not at all.
+    // The vanished one may have been read before it went, or not at all.
     let thing = bed.boxes[0].thing.clone();
-    until("the good file and the empty one arrive", BOUND, || async {
+    until("the good, the empty and the oddly named one arrive", BOUND, || async {
         let items = bed.api.get(&format!("/v1/uploads?thing={thing}")).await?["items"].clone();
         let sizes: Vec<u64> = items.as_array().unwrap().iter().filter_map(|i| i["size"].as_u64()).collect();
-        Ok((sizes.contains(&4) && sizes.contains(&0)).then_some(()))
+        Ok([0, 4, 9].iter().all(|size| sizes.contains(size)).then_some(()))
     })
     .await
     .unwrap();
     for key in bucket.keys().await {
         let content = bucket.content(&key).await;
-        assert!(content.is_empty() || content == b"good", "something else was sent");
+        let known = [&b""[..], b"good", b"not utf-8", b"vanishes"].contains(&content.as_slice());
+        assert!(known, "something else was sent");
     }
     bed.ensure_alive().unwrap();
     bed.stop().await.unwrap();

@@ -42,6 +42,25 @@ async fn up_writes_what_clients_need_keeps_its_state_and_leaves_no_process() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_killed_is_started_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    assert!(up(scratch.path(), &["--boxes", "1", "--detach"]).status.success());
+    let pid = |described: Value| described["boxes"][0]["agentPid"].as_u64().unwrap();
+    let first = pid(up_json(scratch.path()));
+
+    assert!(Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap().success());
+
+    until("up.json tells of another agent", BOUND, || {
+        let now = pid(up_json(scratch.path()));
+        let alive = Path::new(&format!("/proc/{now}/cmdline")).exists();
+        async move { Ok((now != first && alive).then_some(())) }
+    })
+    .await
+    .unwrap();
+    down(scratch.path()).await;
+}
+
+#[tokio::test]
 async fn a_supervisor_that_is_killed_takes_everything_with_it() {
     let scratch = tempfile::tempdir().unwrap();
     assert!(up(scratch.path(), &["--boxes", "1", "--detach"]).status.success());
