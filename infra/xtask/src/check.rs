@@ -5,22 +5,18 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    cargo::{binaries, run, workspace},
-    packages,
+    cargo::{run, workspace},
+    packages, venv,
 };
 
 /// The version that the template was last read with.
-const CFN_LINT: &str = "cfn-lint==1.*";
+const CFN_LINT: &str = "cfn-lint==1.*\n";
 
 pub fn run_all() -> Result<()> {
     packages::ensure(&[packages::CHECK])?;
-    let venv = binaries().join("check-venv");
-    if !venv.join("bin/cfn-lint").exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", CFN_LINT]))?;
-    }
+    let programs = venv::ensure("check-venv", CFN_LINT)?;
     println!("== CloudFormation template");
-    run(Command::new(venv.join("bin/cfn-lint")).arg(workspace().join("infra/aws/recehub.yaml")))?;
+    run(Command::new(programs.join("cfn-lint")).arg(workspace().join("infra/aws/recehub.yaml")))?;
     println!("no finding");
     Ok(())
 }

@@ -12,6 +12,7 @@ mod packages;
 mod sqlx_data;
 mod test;
 mod up;
+mod venv;
 
 use std::process::ExitCode;
 

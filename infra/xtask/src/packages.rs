@@ -1,26 +1,29 @@
 //! Debian packages that the system stands on: found or installed, never started, never enabled.
 
 use std::{
-    collections::BTreeSet,
     fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    io::IsTerminal,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::cargo::run;
+use crate::cargo::{run, workspace};
 
-/// A package and a program that is there when the package is.
+/// A package, and what is there when the package is: a program, and some module of Python's.
 pub struct Package {
     name: &'static str,
     program: &'static str,
+    module: Option<&'static str>,
 }
 
 const fn package(name: &'static str, program: &'static str) -> Package {
-    Package { name, program }
+    Package { name, program, module: None }
 }
+
+/// `python3 -m venv` ends half-way without this; a Python that is not Debian's has it built in.
+const PYTHON: Package = Package { name: "python3-venv", program: "python3", module: Some("ensurepip") };
 
 /// What `up` needs.
 pub const UP: &[Package] = &[
@@ -31,20 +34,18 @@ pub const UP: &[Package] = &[
 ];
 
 /// What the tests need besides.
-pub const TEST: &[Package] = &[package("faketime", "faketime")];
+pub const TEST: &[Package] = &[package("faketime", "faketime"), PYTHON];
 
 /// What the slower checks need besides.
-pub const CHECK: &[Package] = &[package("python3-venv", "python3")];
+pub const CHECK: &[Package] = &[PYTHON];
 
-/// Services that these packages bring along, and that must not run beside ours.
-const SERVICES: &[&str] = &["smbd", "nmbd", "samba-ad-dc", "winbind", "postgresql"];
-const POLICY: &str = "/usr/sbin/policy-rc.d";
-const CLUSTER_DEFAULTS: &str = "/etc/postgresql-common/createcluster.conf";
+/// Installs without starting or enabling any service; also what a person is told to run.
+const SCRIPT: &str = "infra/xtask/packages.sh";
 
 /// Installs whichever of them are missing.
 pub fn ensure(wanted: &[&[Package]]) -> Result<()> {
     let missing: Vec<&str> =
-        wanted.iter().flat_map(|list| list.iter()).filter(|p| !is_there(p.program)).map(|p| p.name).collect();
+        wanted.iter().flat_map(|list| list.iter()).filter(|p| !p.is_there()).map(|p| p.name).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -52,14 +53,29 @@ pub fn ensure(wanted: &[&[Package]]) -> Result<()> {
     let Some(prefix) = become_root() else {
         bail!(
             "these need to be installed, and this user may not do it. Run this, then try again:\n\n    \
-             sudo apt-get install --no-install-recommends {}\n",
+             sudo sh {SCRIPT} {}\n",
             missing.join(" ")
         );
     };
-    install(prefix, &missing)
+    println!("installing them with apt-get; no service is started or enabled");
+    let mut words = prefix.iter().chain(&["sh", SCRIPT]).chain(&missing);
+    let mut command = Command::new(words.next().unwrap_or(&"sh"));
+    run(command.args(words).current_dir(workspace()))
 }
 
-fn is_there(program: &str) -> bool {
+impl Package {
+    fn is_there(&self) -> bool {
+        has_program(self.program) && self.module.is_none_or(has_module)
+    }
+}
+
+fn has_module(module: &str) -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", &format!("import {module}")]).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
+}
+
+fn has_program(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
@@ -75,84 +91,8 @@ fn become_root() -> Option<&'static [&'static str]> {
     if id.stdout.trim_ascii() == b"0" {
         return Some(&[]);
     }
-    let sudo = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
-    sudo.is_ok_and(|status| status.success()).then_some(&["sudo", "-n"])
-}
-
-fn install(prefix: &[&str], missing: &[&str]) -> Result<()> {
-    println!("installing them with apt-get; no service is started or enabled");
-    let enabled_before = enabled_units();
-    let guard = Guard::put_up(prefix)?;
-    let apt = |arguments: &[&str]| {
-        let mut words =
-            vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"];
-        words.extend(arguments);
-        run(&mut as_root(prefix, &words))
-    };
-    apt(&["update"])?;
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(missing);
-    let installed = apt(&install);
-    drop(guard);
-    for unit in enabled_units().difference(&enabled_before) {
-        run(&mut as_root(prefix, &["deb-systemd-helper", "disable", unit]))?;
-    }
-    installed.context("apt-get could not install the packages")
-}
-
-fn as_root(prefix: &[&str], words: &[&str]) -> Command {
-    let mut all = prefix.iter().chain(words);
-    let mut command = Command::new(all.next().unwrap_or(&"false"));
-    command.args(all);
-    command
-}
-
-/// Those of [`SERVICES`] that systemd would start at boot.
-fn enabled_units() -> BTreeSet<String> {
-    let wants = Path::new("/etc/systemd/system/multi-user.target.wants");
-    let units = SERVICES.iter().map(|service| format!("{service}.service"));
-    units.filter(|unit| fs::symlink_metadata(wants.join(unit)).is_ok()).collect()
-}
-
-/// While it lives, packages' scripts may start nothing and make no Postgres cluster.
-/// See policy-rc.d in Debian's invoke-rc.d(8) and createcluster.conf in `pg_createcluster(1)`.
-struct Guard<'a> {
-    prefix: &'a [&'a str],
-    remove: Vec<&'static str>,
-}
-
-impl<'a> Guard<'a> {
-    fn put_up(prefix: &'a [&'a str]) -> Result<Self> {
-        let mut guard = Self { prefix, remove: Vec::new() };
-        guard.place(POLICY, "#!/bin/sh\nexit 101\n", 0o755)?;
-        guard.place(CLUSTER_DEFAULTS, "create_main_cluster = false\n", 0o644)?;
-        Ok(guard)
-    }
-
-    /// Puts a file where there is none; what an administrator wrote stays.
-    fn place(&mut self, target: &'static str, text: &str, mode: u32) -> Result<()> {
-        if Path::new(target).exists() {
-            return Ok(());
-        }
-        let draft = std::env::temp_dir().join(format!("recehub-guard-{}", std::process::id()));
-        std::io::Write::write_all(&mut fs::File::create(&draft)?, text.as_bytes())?;
-        fs::set_permissions(&draft, fs::Permissions::from_mode(mode))?;
-        let mode = format!("{mode:o}");
-        let source = draft.to_string_lossy().into_owned();
-        run(&mut as_root(self.prefix, &["install", "-D", "-m", &mode, &source, target]))?;
-        self.remove.push(target);
-        fs::remove_file(draft)?;
-        Ok(())
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        // dpkg would ask about a changed configuration file; the guard's own one is gone by then.
-        for target in &self.remove {
-            if run(&mut as_root(self.prefix, &["rm", "-f", target])).is_err() {
-                eprintln!("could not remove {target}, which keeps services from starting: please remove it");
-            }
-        }
-    }
+    // On a terminal sudo may ask for the password; elsewhere nobody would answer.
+    let ask: &[&str] = if std::io::stdin().is_terminal() { &["-v"] } else { &["-n", "true"] };
+    let sudo = Command::new("sudo").args(ask).stderr(Stdio::null()).status();
+    sudo.is_ok_and(|status| status.success()).then_some(&["sudo"])
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Instant,
 };
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     banned,
     cargo::{binaries, cargo, run},
-    imports, packages, sqlx_data, up,
+    imports, packages, sqlx_data, up, venv,
 };
 
 pub fn run_all() -> Result<()> {
@@ -28,7 +29,12 @@ pub fn run_all() -> Result<()> {
     })?;
     let postgres = Postgres::start()?;
     step("query data", || sqlx_data::check(&postgres))?;
-    step("tests", || tests(&postgres))
+    let mut python = PathBuf::new();
+    step("foreign clients", || {
+        python = venv::foreign_python()?;
+        Ok(())
+    })?;
+    step("tests", || tests(&postgres, &python))
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -40,10 +46,10 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 /// Runs every test. One that was skipped shows nothing, so it counts as failed.
-fn tests(postgres: &Postgres) -> Result<()> {
+fn tests(postgres: &Postgres, python: &Path) -> Result<()> {
     let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
-    command.env("DATABASE_URL", postgres.url()).stdout(Stdio::piped());
-    let mut child = command.spawn().context("cannot start `cargo test`")?;
+    command.env("DATABASE_URL", postgres.url()).env("RECEHUB_FOREIGN_PYTHON", python);
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start `cargo test`")?;
     let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
     let (mut passed, mut ignored) = (0, 0);
     for line in lines {
