@@ -1,13 +1,13 @@
 //! The room operators sit in: a Slack app for looking at boxes and for changing their LAN settings.
 //!
-//! A request of Slack comes in at the door ([`request`]): small, signed a moment ago, of our workspace.
-//! A command ([`command`]) is written down as a job and acknowledged at once, since Slack waits three
-//! seconds and no longer; the worker ([`worker`]) opens the modal ([`lan_view`]). What is submitted
-//! ([`interaction`]) is read ([`form`]), judged and registered by the fleet, and every fault comes back
+//! A request of Slack comes in at the door (`request`): small, signed a moment ago, of our workspace.
+//! A command (`command`) is written down as a job and acknowledged at once, since Slack waits three
+//! seconds and no longer; the worker (`worker`) opens the modal (`lan_view`). What is submitted
+//! (`interaction`) is read (`form`), judged and registered by the fleet, and every fault comes back
 //! at its field, in the reader's language ([`i18n`]). Each change has one message in the operators'
-//! channel ([`message`]), which the outbox ([`outbox`]) edits until the change has ended.
+//! channel (`message`), which the outbox (`outbox`) edits until the change has ended.
 //!
-//! The app keeps nothing itself: what it needs stands behind the small traits of [`fleet`].
+//! The app keeps nothing itself: what it needs stands behind the small traits of `fleet`.
 
 pub mod blocks;
 mod command;
@@ -22,6 +22,7 @@ pub mod message;
 mod normal;
 pub mod notice;
 pub mod outbox;
+mod problem;
 mod request;
 pub mod roles;
 pub mod settings;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use axum::{Router, routing::post};
 use chrono::{DateTime, Utc};
 
-use crate::{fleet::Ports, locales::Locales, settings::Settings, web::Web};
+use crate::{fleet::Ports, locales::Locales, request::Turned, settings::Settings, web::Web};
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -56,6 +57,8 @@ pub fn router<P: Ports>(app: SlackApp<P>) -> Router {
         .route("/commands", post(command::take::<P>))
         .route("/interactions", post(interaction::take::<P>))
         .route("/events", post(events::take::<P>))
+        .method_not_allowed_fallback(async || Turned::WrongMethod)
+        .fallback(async || Turned::NoSuchPlace)
         .with_state(app)
 }
 
