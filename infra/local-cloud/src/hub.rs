@@ -54,8 +54,23 @@ pub struct Connection {
 const VERSIONS_KEPT_MS: i64 = 3600 * 1000;
 
 impl Hub {
-    /// Carries a message. Whether `origin` may publish it was checked before.
+    /// Carries a message, and does what it asks for. Whether `origin` may publish it was checked before.
     pub fn publish(&self, origin: &Origin<'_>, topic: &str, payload: &Bytes, qos: u8, retain: bool) {
+        self.carry(origin, topic, payload, qos, retain);
+        if let Some(request) = ShadowTopic::parse(topic) {
+            self.answer(&request, payload);
+        }
+    }
+
+    /// Carries a request to the shadow service, which refuses it unread: its connection waits for too many answers.
+    pub fn refuse(&self, origin: &Origin<'_>, topic: &str, payload: &Bytes, qos: u8) {
+        self.carry(origin, topic, payload, qos, false);
+        if let Some(request) = ShadowTopic::parse(topic) {
+            self.reject(&request, payload, &ShadowError::too_many());
+        }
+    }
+
+    fn carry(&self, origin: &Origin<'_>, topic: &str, payload: &Bytes, qos: u8, retain: bool) {
         let now = self.clock.now();
         let message = Message {
             topic: topic.into(),
@@ -69,9 +84,6 @@ impl Hub {
         }
         self.broker.publish(topic, payload, qos, retain.then(|| now.timestamp()));
         self.rules.offer(&message);
-        if let Some(request) = ShadowTopic::parse(topic) {
-            self.answer(&request, payload);
-        }
     }
 
     /// An update, from either door; what it changed is told on the shadow's topics.
@@ -131,16 +143,21 @@ impl Hub {
 
     fn answer(&self, request: &ShadowTopic<'_>, payload: &[u8]) {
         let (thing, name) = (request.thing, request.name);
-        let (verb, failed) = match request.operation {
-            Operation::Update => ("update", self.update_shadow(thing, name, payload).err()),
-            Operation::Delete => ("delete", self.delete_shadow(thing, name, payload).err()),
-            Operation::Get => ("get", self.answer_get(thing, name, payload).err()),
+        let done = match request.operation {
+            Operation::Update => self.update_shadow(thing, name, payload).map(drop),
+            Operation::Delete => self.delete_shadow(thing, name, payload).map(drop),
+            Operation::Get => self.answer_get(thing, name, payload),
         };
-        if let Some(error) = failed {
-            let token = request::client_token(payload);
-            let body = error.rejection(token.as_deref(), self.clock.now().timestamp());
-            self.tell(thing, name, &format!("{verb}/rejected"), &body);
+        if let Err(error) = done {
+            self.reject(request, payload, &error);
         }
+    }
+
+    fn reject(&self, request: &ShadowTopic<'_>, payload: &[u8], error: &ShadowError) {
+        let token = request::client_token(payload);
+        let body = error.rejection(token.as_deref(), self.clock.now().timestamp());
+        let suffix = format!("{}/rejected", request.operation.verb());
+        self.tell(request.thing, request.name, &suffix, &body);
     }
 
     fn answer_get(&self, thing: &str, name: &str, payload: &[u8]) -> Result<(), ShadowError> {

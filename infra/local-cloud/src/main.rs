@@ -37,8 +37,11 @@ async fn run(config: Config) -> anyhow::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
+/// s3s tells every refusal as an error of its own; they are the clients', not ours.
+const QUIET: &str = "info,s3s=off";
+
 fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();

@@ -73,6 +73,6 @@ async fn accept(
     let certificate =
         stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|it| certificate_id(it));
     if let Some(certificate) = certificate {
-        Box::pin(connection::serve(stream, peer, certificate, hub, stop)).await;
+        Box::pin(connection::serve(stream, peer, certificate, hub, connection::REDELIVER, stop)).await;
     }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod actions;
+mod attributes;
 mod backend;
 mod content;
 mod index;
@@ -14,6 +15,8 @@ mod multipart;
 mod object;
 mod retention;
 mod store;
+mod tagging;
+mod uploads;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 

@@ -30,8 +30,10 @@ const MAX_SUBSCRIPTIONS: usize = 50;
 const FIRST_PACKET: Duration = Duration::from_secs(10);
 /// For a client that does not read what it is sent.
 const STALLED: Duration = Duration::from_secs(30);
+/// Requests to the shadow service that one connection may have unanswered.
+const MAX_UNANSWERED: usize = 10;
 /// How often unacknowledged messages are looked for, and how old one must be to be sent again.
-const REDELIVER: Duration = Duration::from_secs(20);
+pub const REDELIVER: Duration = Duration::from_secs(20);
 /// Keep-alive 0 means AWS's longest.
 const DEFAULT_KEEP_ALIVE: u16 = 1200;
 
@@ -40,6 +42,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     certificate: String,
     hub: Hub,
+    redeliver: Duration,
     stop: CancellationToken,
 ) {
     let mut wire = Wire { stream, inbox: BytesMut::new(), outbox: BytesMut::new() };
@@ -80,6 +83,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         wake,
         certificate: certificate.clone(),
         silence: Duration::from_millis(u64::from(keep_alive) * 1500),
+        redeliver,
+        unanswered: 0,
     };
     let reason = tokio::select! {
         reason = connection.run() => reason,
@@ -144,17 +149,21 @@ struct Connection<S> {
     certificate: String,
     /// A client that is silent for longer is gone.
     silence: Duration,
+    redeliver: Duration,
+    /// Requests to the shadow service whose answers have not been written to the client yet.
+    unanswered: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> EndReason {
         let mut heard = Instant::now();
-        let mut redeliver = tokio::time::interval_at(Instant::now() + REDELIVER, REDELIVER);
+        let mut redeliver = tokio::time::interval_at(Instant::now() + self.redeliver, self.redeliver);
         loop {
             self.take_waiting();
             if self.wire.flush().await.is_err() {
                 return EndReason::ConnectionLost;
             }
+            self.unanswered = 0;
             tokio::select! {
                 read = self.wire.read() => {
                     heard = Instant::now();
@@ -176,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 () = self.wake.notified() => {}
                 _ = redeliver.tick() => {
-                    for (id, delivery) in self.session.overdue(self.number, REDELIVER) {
+                    for (id, delivery) in self.session.overdue(self.number, self.redeliver) {
                         self.send(id, &delivery);
                     }
                 }
@@ -216,15 +225,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(EndReason::ClientError);
         }
         let reserved = publish.topic.starts_with('$');
-        let may_be_asked =
-            ShadowTopic::parse(&publish.topic).is_some() || publish.topic.starts_with("$aws/rules/");
+        let asks_shadow = ShadowTopic::parse(&publish.topic).is_some();
+        let may_be_asked = asks_shadow || publish.topic.starts_with("$aws/rules/");
         if (reserved && !may_be_asked) || !may_publish(&mut self.permissions, &publish.topic, publish.retain)
         {
             tracing::debug!(mqtt.client_id = %self.session.client_id, "PUBLISH denied");
             return Err(EndReason::AuthError);
         }
         let origin = Origin { client_id: Some(&self.session.client_id), principal: &self.certificate };
-        self.hub.publish(&origin, &publish.topic, &publish.payload, qos, publish.retain && !reserved);
+        self.unanswered += usize::from(asks_shadow);
+        if asks_shadow && self.unanswered > MAX_UNANSWERED {
+            self.hub.refuse(&origin, &publish.topic, &publish.payload, qos);
+        } else {
+            self.hub.publish(&origin, &publish.topic, &publish.payload, qos, publish.retain && !reserved);
+        }
         if qos == 1 {
             self.wire.put(&Packet::PubAck(PubAck::new(publish.pkid)));
         }

@@ -22,6 +22,10 @@ pub fn of(operation: &str, uri: &Uri, headers: &HeaderMap) -> Vec<String> {
         | "UploadPart"
         | "UploadPartCopy"
         | "CompleteMultipartUpload" => "PutObject",
+        "GetObjectAttributes" => version("GetObjectAttributes", "GetObjectVersionAttributes"),
+        "GetObjectTagging" => version("GetObjectTagging", "GetObjectVersionTagging"),
+        "PutObjectTagging" => version("PutObjectTagging", "PutObjectVersionTagging"),
+        "DeleteObjectTagging" => version("DeleteObjectTagging", "DeleteObjectVersionTagging"),
         "ListParts" => "ListMultipartUploadParts",
         "ListObjects" | "ListObjectsV2" | "HeadBucket" => "ListBucket",
         "ListObjectVersions" => "ListBucketVersions",
@@ -44,6 +48,9 @@ pub fn of(operation: &str, uri: &Uri, headers: &HeaderMap) -> Vec<String> {
                 actions.push(action);
             }
         }
+    }
+    if operation == "GetObjectAttributes" {
+        actions.push(version("GetObject", "GetObjectVersion"));
     }
     if has("x-amz-bypass-governance-retention") {
         actions.push("BypassGovernanceRetention");

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::Write as _,
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -119,13 +119,29 @@ impl Contents {
 
     /// Joins files to a new draft, in their order. Blocks.
     pub fn join(&self, names: &[String], wanted: &BTreeSet<Algorithm>) -> S3Result<Draft> {
+        let files = names.iter().map(|name| Ok(self.open_content(name)?.take(u64::MAX)));
+        self.gather(files, wanted)
+    }
+
+    /// A piece of a file as a new draft. Blocks.
+    pub fn cut(&self, name: &str, start: u64, length: u64, wanted: &BTreeSet<Algorithm>) -> S3Result<Draft> {
+        let mut file = self.open_content(name)?;
+        file.seek(SeekFrom::Start(start)).map_err(internal)?;
+        self.gather(std::iter::once(Ok(file.take(length))), wanted)
+    }
+
+    fn gather(
+        &self,
+        files: impl Iterator<Item = S3Result<std::io::Take<File>>>,
+        wanted: &BTreeSet<Algorithm>,
+    ) -> S3Result<Draft> {
         let mut draft = self.draft()?;
         let mut sums = Sums::new(wanted);
         let mut buffer = vec![0; 256 * 1024];
-        for name in names {
-            let mut file = self.open_content(name)?;
+        for file in files {
+            let mut file = file?;
             loop {
-                let read = std::io::Read::read(&mut file, &mut buffer).map_err(internal)?;
+                let read = file.read(&mut buffer).map_err(internal)?;
                 if read == 0 {
                     break;
                 }
@@ -141,7 +157,22 @@ impl Contents {
         File::open(self.path(name)).map_err(internal)
     }
 
-    /// A file that stays behind costs space and nothing else.
+    /// Removes the files that nobody refers to: a crash came between their rename and their row, or after its delete.
+    pub fn sweep(&self, kept: &BTreeSet<String>) -> std::io::Result<usize> {
+        let mut swept = 0;
+        for shard in std::fs::read_dir(self.root.join("objects"))? {
+            for file in std::fs::read_dir(shard?.path())? {
+                let file = file?;
+                if file.file_name().to_str().is_some_and(|name| !kept.contains(name)) {
+                    std::fs::remove_file(file.path())?;
+                    swept += 1;
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// A file that stays behind costs space until the next start.
     pub fn remove(&self, name: &str) {
         if let Err(error) = std::fs::remove_file(self.path(name)) {
             tracing::warn!(error = %error, "a deleted object's file is still there");
@@ -267,7 +298,6 @@ fn broken(why: &str) -> S3Error {
 
 /// A piece of a file as a body.
 pub fn stream(file: File, start: u64, length: u64) -> S3Result<StreamingBlob> {
-    use std::io::{Seek as _, SeekFrom};
     use tokio::io::AsyncReadExt as _;
     let mut file = file;
     file.seek(SeekFrom::Start(start)).map_err(internal)?;

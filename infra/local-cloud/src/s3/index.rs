@@ -1,6 +1,6 @@
 //! Which objects there are: one SQLite table of versions, whose transactions make conditional writes atomic.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -76,6 +76,16 @@ impl Index {
         let done = work(&transaction)?;
         transaction.commit().map_err(internal)?;
         Ok(done)
+    }
+
+    /// The names of all files that an object or a part refers to.
+    pub fn contents(&self) -> anyhow::Result<BTreeSet<String>> {
+        let db = self.0.lock();
+        let mut statement = db.prepare(
+            "select json_extract(object, '$.content') from version where object is not null
+             union select json_extract(object, '$.content') from part",
+        )?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
     pub fn read<T>(&self, work: impl FnOnce(&Connection) -> S3Result<T>) -> S3Result<T> {

@@ -50,6 +50,8 @@ pub struct Meta {
     /// Of a multipart upload, when the checksums are those of the parts' checksums.
     pub composite: bool,
     pub parts: Option<i32>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -17,12 +17,13 @@ use s3s::{
 };
 
 use super::{
-    content::Claims,
+    content::{Claims, Draft},
     index::{internal, parse, parse_date},
     meta::{Algorithm, Encryption, Meta, Object, timestamp},
     object::{sse, without_chunked},
     retention,
     store::{self, Store},
+    tagging,
 };
 
 /// The smallest part, but for the last.
@@ -67,6 +68,7 @@ impl Store {
             )),
             retention: lock.retention,
             legal_hold: lock.legal_hold,
+            tags: tagging::of_header(input.tagging.as_deref())?,
             checksums: algorithm.map(|algorithm| (algorithm, String::new())).into_iter().collect(),
             composite: algorithm.is_some_and(|algorithm| algorithm != Algorithm::Crc64Nvme) && !full,
             ..Meta::default()
@@ -99,12 +101,7 @@ impl Store {
         request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = request.input;
-        if !(1..=10_000).contains(&input.part_number) {
-            return Err(s3_error!(
-                InvalidArgument,
-                "Part number must be an integer between 1 and 10000, inclusive"
-            ));
-        }
+        check_number(input.part_number)?;
         let (bucket, key, upload_id) = (input.bucket, input.key, input.upload_id);
         let (b, k, id) = (bucket.clone(), key.clone(), upload_id.clone());
         let meta = self.blocking(move |store| store.index().read(|db| upload(db, &b, &k, &id))).await?;
@@ -112,33 +109,8 @@ impl Store {
         claims.wanted.extend(meta.checksums.keys());
         let draft = self.contents().receive(input.body, claims, request.trailing_headers).await?;
         let number = input.part_number;
-        let object = self
-            .blocking(move |store| {
-                let checksums = draft.checksums.clone();
-                let (size, etag) = (draft.size, hex::encode(draft.md5));
-                let content = store.contents().keep(draft)?;
-                let object = Object { content, size, etag, meta: Meta { checksums, ..Meta::default() } };
-                let text = serde_json::to_string(&object).map_err(internal)?;
-                let replaced = store.index().write(|db| {
-                    // It may have been completed or aborted while the bytes came in.
-                    upload(db, &bucket, &key, &upload_id)?;
-                    let replaced = parts(db, &upload_id)?.into_iter().find(|part| part.number == number);
-                    let values = params![upload_id, number, text, store.now().to_rfc3339()];
-                    db.execute("insert or replace into part values (?1, ?2, ?3, ?4)", values)
-                        .map_err(internal)?;
-                    Ok(replaced)
-                });
-                match replaced {
-                    Ok(Some(replaced)) => store.contents().remove(&replaced.object.content),
-                    Ok(None) => {}
-                    Err(error) => {
-                        store.contents().remove(&object.content);
-                        return Err(error);
-                    }
-                }
-                Ok(object)
-            })
-            .await?;
+        let object =
+            self.blocking(move |store| store.keep_part(&bucket, &key, &upload_id, number, draft)).await?;
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(object.e_tag()),
             checksum_crc32: object.meta.checksum(Algorithm::Crc32),
@@ -148,6 +120,39 @@ impl Store {
             checksum_sha256: object.meta.checksum(Algorithm::Sha256),
             ..UploadPartOutput::default()
         }))
+    }
+
+    /// Makes a draft a part of an upload, in the place of one that had its number. Blocks.
+    pub fn keep_part(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+        number: i32,
+        draft: Draft,
+    ) -> S3Result<Object> {
+        let checksums = draft.checksums.clone();
+        let (size, etag) = (draft.size, hex::encode(draft.md5));
+        let content = self.contents().keep(draft)?;
+        let object = Object { content, size, etag, meta: Meta { checksums, ..Meta::default() } };
+        let text = serde_json::to_string(&object).map_err(internal)?;
+        let replaced = self.index().write(|db| {
+            // It may have been completed or aborted while the bytes came in.
+            upload(db, bucket, key, upload_id)?;
+            let replaced = parts(db, upload_id)?.into_iter().find(|part| part.number == number);
+            let values = params![upload_id, number, text, self.now().to_rfc3339()];
+            db.execute("insert or replace into part values (?1, ?2, ?3, ?4)", values).map_err(internal)?;
+            Ok(replaced)
+        });
+        match replaced {
+            Ok(Some(replaced)) => self.contents().remove(&replaced.object.content),
+            Ok(None) => {}
+            Err(error) => {
+                self.contents().remove(&object.content);
+                return Err(error);
+            }
+        }
+        Ok(object)
     }
 
     pub async fn complete(
@@ -271,7 +276,14 @@ impl Store {
     }
 }
 
-fn upload(db: &Connection, bucket: &str, key: &str, upload_id: &str) -> S3Result<Meta> {
+pub fn check_number(number: i32) -> S3Result<()> {
+    if (1..=10_000).contains(&number) {
+        return Ok(());
+    }
+    Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"))
+}
+
+pub fn upload(db: &Connection, bucket: &str, key: &str, upload_id: &str) -> S3Result<Meta> {
     db.query_row(
         "select meta from upload where upload_id = ?1 and bucket = ?2 and key = ?3",
         params![upload_id, bucket, key],

@@ -6,7 +6,7 @@ use s3s::{
         CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, Delete, DeleteObjectInput,
         DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error,
         GetObjectInput, GetObjectOutput, MetadataDirective, PutObjectInput, PutObjectOutput,
-        ServerSideEncryption, Timestamp,
+        ServerSideEncryption, TaggingDirective, Timestamp,
     },
     s3_error,
 };
@@ -17,6 +17,7 @@ use super::{
     meta::{Algorithm, Encryption, Meta, Object, Version, timestamp},
     retention,
     store::{self, Store},
+    tagging,
 };
 use crate::template::Bucket;
 
@@ -39,6 +40,7 @@ impl Store {
                 "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
             ));
         }
+        let tags = tagging::of_header(input.tagging.as_deref())?;
         let draft = self.contents().receive(input.body, claims, request.trailing_headers).await?;
         let meta = Meta {
             content_type: input.content_type,
@@ -59,6 +61,7 @@ impl Store {
             retention: lock.retention,
             legal_hold: lock.legal_hold,
             checksums: draft.checksums.clone(),
+            tags,
             ..Meta::default()
         };
         let etag = hex::encode(draft.md5);
@@ -153,6 +156,7 @@ impl Store {
             website_redirect_location: meta.website_redirect_location,
             storage_class: meta.storage_class.map(Into::into),
             parts_count: meta.parts,
+            tag_count: i32::try_from(meta.tags.len()).ok().filter(|count| *count > 0),
             metadata: (!meta.user.is_empty()).then_some(meta.user),
             ..GetObjectOutput::default()
         }))
@@ -275,6 +279,9 @@ impl Store {
         } else {
             object.meta.clone()
         };
+        let new_tags = input.tagging_directive.is_some_and(|way| way.as_str() == TaggingDirective::REPLACE);
+        let tags =
+            if new_tags { tagging::of_header(input.tagging.as_deref())? } else { object.meta.tags.clone() };
         let encryption = Encryption::chosen(
             input.server_side_encryption.map(|one| one.as_str().to_owned()),
             input.ssekms_key_id,
@@ -294,6 +301,7 @@ impl Store {
                     checksums: draft.checksums.clone(),
                     composite: false,
                     parts: None,
+                    tags,
                     ..described
                 };
                 let etag = hex::encode(draft.md5);

@@ -29,6 +29,10 @@ impl Store {
     pub fn open(dir: &Path, buckets: &[Bucket], access: Access, now: Now) -> anyhow::Result<Self> {
         let contents = Contents::open(dir)?;
         let index = Index::open(&dir.join("index.sqlite3"))?;
+        let swept = contents.sweep(&index.contents()?)?;
+        if swept > 0 {
+            tracing::info!(files.swept = swept, "files that were no objects yet, or no more, are removed");
+        }
         let buckets = buckets.iter().map(|bucket| (bucket.name.clone(), bucket.clone())).collect();
         Ok(Self(Arc::new(Inner { index, contents, buckets, access, now })))
     }

@@ -36,6 +36,11 @@ impl ShadowError {
         Self::new(409, "Version conflict")
     }
 
+    /// More requests of one connection at once than the service takes.
+    pub fn too_many() -> Self {
+        Self::new(429, "Too many requests")
+    }
+
     pub fn internal() -> Self {
         Self::new(500, "Internal service failure")
     }

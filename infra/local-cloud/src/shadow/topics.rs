@@ -7,6 +7,16 @@ pub enum Operation {
     Delete,
 }
 
+impl Operation {
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 /// A request topic: `$aws/things/{thing}/shadow[/name/{name}]/{get|update|delete}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShadowTopic<'a> {

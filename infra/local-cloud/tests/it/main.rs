@@ -3,6 +3,7 @@
 
 mod credentials;
 mod endpoint;
+mod faults;
 mod iot;
 mod mqtt;
 mod packets;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use local_cloud::authority::Account;
 use local_cloud::clock::Clock;
 use local_cloud::faults::Faults;
@@ -13,7 +14,10 @@ use local_cloud::shadow::Shadows;
 use local_cloud::state::{Store, certificates::Certificate};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rumqttc::mqttbytes::v4::{Connect, Packet, PubAck, Publish, Subscribe};
+use rumqttc::mqttbytes::{Error as CodecError, QoS};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const CERTIFICATE: &str = "cafe";
@@ -65,8 +69,9 @@ const SAMPLES: [&[u8]; 8] = [
 async fn speak(hub: &Hub, bytes: &[u8]) {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let never = CancellationToken::new();
+    let peer = "127.0.0.1:1".parse().unwrap();
     let serving =
-        connection::serve(server, "127.0.0.1:1".parse().unwrap(), CERTIFICATE.to_owned(), hub.clone(), never);
+        connection::serve(server, peer, CERTIFICATE.to_owned(), hub.clone(), connection::REDELIVER, never);
     let speaking = async {
         let _ = client.write_all(bytes).await;
         let _ = client.shutdown().await;
@@ -95,4 +100,104 @@ async fn garbage_ends_a_connection_and_nothing_else() {
         speak(&hub, &bytes).await;
     }
     assert_eq!(hub.broker.connected(), 0);
+}
+
+/// A client that writes packets as it likes, and the connection that serves it.
+struct Line {
+    stream: DuplexStream,
+    inbox: BytesMut,
+    _server: JoinSet<()>,
+}
+
+impl Line {
+    fn open(hub: &Hub, redeliver: Duration) -> Self {
+        let (stream, server) = tokio::io::duplex(1 << 20);
+        let (peer, never) = ("127.0.0.1:1".parse().unwrap(), CancellationToken::new());
+        let mut serving = JoinSet::new();
+        serving.spawn(connection::serve(server, peer, CERTIFICATE.to_owned(), hub.clone(), redeliver, never));
+        Self { stream, inbox: BytesMut::new(), _server: serving }
+    }
+
+    /// Writes all of it in one piece.
+    async fn write(&mut self, packets: &[Packet]) {
+        let mut bytes = BytesMut::new();
+        for packet in packets {
+            packet.write(&mut bytes, usize::MAX).unwrap();
+        }
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    /// The next message that is published to this client.
+    async fn message(&mut self) -> Publish {
+        let reading = async {
+            loop {
+                match Packet::read(&mut self.inbox, usize::MAX) {
+                    Ok(Packet::Publish(publish)) => return publish,
+                    Ok(_) => {}
+                    Err(CodecError::InsufficientBytes(_)) => {
+                        assert_ne!(self.stream.read_buf(&mut self.inbox).await.unwrap(), 0, "it has ended");
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reading).await.expect("a message in time")
+    }
+}
+
+#[tokio::test]
+async fn an_unacknowledged_message_comes_again_on_the_same_connection_until_it_is_acknowledged() {
+    let hub = hub();
+    let mut line = Line::open(&hub, Duration::from_millis(50));
+    let subscribe = Packet::Subscribe(Subscribe::new("news", QoS::AtLeastOnce));
+    let mut to_all = Publish::new("news", QoS::AtLeastOnce, "first");
+    to_all.pkid = 7;
+
+    line.write(&[Packet::Connect(Connect::new("c")), subscribe, Packet::Publish(to_all)]).await;
+
+    let sent = line.message().await;
+    let again = line.message().await;
+    assert_eq!((sent.dup, again.dup), (false, true));
+    assert_eq!((sent.pkid, &sent.payload), (again.pkid, &again.payload));
+    let mut next = Publish::new("news", QoS::AtLeastOnce, "second");
+    next.pkid = 8;
+    line.write(&[Packet::PubAck(PubAck::new(sent.pkid)), Packet::Publish(next)]).await;
+    // What was on its way when the acknowledgement came may still be "first"; after "second" comes nothing else.
+    let mut seen = line.message().await;
+    while seen.payload != "second" {
+        seen = line.message().await;
+    }
+    for _ in 0..3 {
+        assert_eq!(line.message().await.payload, "second");
+    }
+}
+
+#[tokio::test]
+async fn the_eleventh_unanswered_shadow_request_of_a_connection_is_one_too_many() {
+    let hub = hub();
+    let mut line = Line::open(&hub, connection::REDELIVER);
+    let ask = |token: usize| {
+        let body = format!(r#"{{"clientToken":"{token}"}}"#);
+        Packet::Publish(Publish::new("$aws/things/c/shadow/get", QoS::AtMostOnce, body))
+    };
+    let answers = "$aws/things/c/shadow/get/rejected";
+    line.write(&[
+        Packet::Connect(Connect::new("c")),
+        Packet::Subscribe(Subscribe::new(answers, QoS::AtMostOnce)),
+    ])
+    .await;
+    let code = async |line: &mut Line, token: usize| {
+        let body: serde_json::Value = serde_json::from_slice(&line.message().await.payload).unwrap();
+        assert_eq!(body["clientToken"], token.to_string());
+        body["code"].as_u64().unwrap()
+    };
+
+    line.write(&(1..=12).map(ask).collect::<Vec<_>>()).await;
+
+    for token in 1..=10 {
+        assert_eq!(code(&mut line, token).await, 404, "{token}");
+    }
+    assert_eq!([code(&mut line, 11).await, code(&mut line, 12).await], [429, 429]);
+    line.write(&[ask(13)]).await;
+    assert_eq!(code(&mut line, 13).await, 404, "all were answered: there is room again");
 }

@@ -185,6 +185,32 @@ async fn a_role_does_only_what_its_policies_allow() {
 }
 
 #[tokio::test]
+async fn over_https_a_certificate_reaches_the_shadow_that_its_policy_names_and_no_other() {
+    let cloud = TestCloud::start().await;
+    let (one, _) = (cloud.device("one").await, cloud.device("two").await);
+    let things = "arn:aws:iot:ap-northeast-1:123456789012:thing";
+    let statement = json!({ "Effect": "Allow", "Action": ["iot:GetThingShadow", "iot:UpdateThingShadow"],
+                            "Resource": [format!("{things}/one"), format!("{things}/one/*")] });
+    let document = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+    let iot = cloud.iot();
+    iot.create_policy().policy_name("own").policy_document(document).send().await.unwrap();
+    iot.attach_policy().policy_name("own").target(&one.certificate_arn).send().await.unwrap();
+    let https = cloud.https(&one);
+    let url = |thing: &str, query: &str| format!("{}/things/{thing}/shadow{query}", cloud.provider());
+
+    for query in ["", "?name=lan"] {
+        for (thing, status) in [("one", 200), ("two", 403)] {
+            let body = r#"{"state":{"reported":{"a":1}}}"#;
+            let sent = https.post(url(thing, query)).body(body).send().await.unwrap();
+            assert_eq!(sent.status(), status, "{thing}{query}");
+            assert_eq!(https.get(url(thing, query)).send().await.unwrap().status(), status, "{thing}{query}");
+        }
+    }
+    assert_eq!(https.delete(url("one", "")).send().await.unwrap().status(), 403, "deleting was not allowed");
+    assert!(cloud.data().get_thing_shadow().thing_name("two").send().await.is_err(), "nothing was written");
+}
+
+#[tokio::test]
 async fn a_certificate_reaches_no_shadow_over_https_that_its_policy_does_not_name() {
     let cloud = TestCloud::start().await;
     let (one, _) = (cloud.device("one").await, cloud.device("two").await);

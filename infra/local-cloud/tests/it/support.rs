@@ -263,6 +263,15 @@ impl Mqtt {
         }
     }
 
+    /// The next message on any topic.
+    pub async fn any(&mut self) -> Publish {
+        if self.inbox.is_empty() {
+            let next = self.until(|packet| matches!(packet, Packet::Publish(_)));
+            let Ok(Packet::Publish(_)) = next.await else { panic!("the connection ended") };
+        }
+        self.inbox.remove(0)
+    }
+
     pub async fn json(&mut self, topic: &str) -> Value {
         serde_json::from_slice(&self.message(topic).await.payload).unwrap()
     }
