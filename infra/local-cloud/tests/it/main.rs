@@ -4,6 +4,7 @@
 mod credentials;
 mod endpoint;
 mod faults;
+mod foreign;
 mod iot;
 mod mqtt;
 mod packets;
