@@ -6,6 +6,7 @@ mod endpoint;
 mod faults;
 mod foreign;
 mod iot;
+mod least;
 mod mqtt;
 mod packets;
 mod policy;
