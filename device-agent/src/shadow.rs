@@ -160,10 +160,8 @@ impl ShadowSync {
                 self.desired.send(desired).map_err(|_| "nobody acts on the desired state".to_owned())
             }
             Action::CloudTime(now) => {
-                // To the second only: a login tells it better.
-                if !self.clock.is_synced() {
-                    self.clock.learn_roughly(now);
-                }
+                // To the second only: what a login told more exactly stays, as long as it agrees.
+                self.clock.learn_roughly(now);
                 Ok(())
             }
             Action::Reconnect(why) => Err(why),
