@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api_session::{ApiSession, signature::Audience},
     capture::{Capture, spool::Spool},
+    clients::{Clients, Patience},
     clock::Clock,
     config::{Config, LanBackend},
     credentials::CredentialSource,
@@ -22,9 +23,6 @@ use crate::{
     upload::Uploader,
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// An answer that trickles in more slowly than this is a dead line.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const RESCAN_EVERY: Duration = Duration::from_mins(1);
 
 /// Runs the box's agent until it is told to end. It needs its folders and its identity, not the cloud.
@@ -37,7 +35,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let spool = Spool::open(store.clone(), &config.home.state_dir)
         .await
         .with_context(|| format!("the state directory {} is of no use", config.home.state_dir.display()))?;
-    let http = http_client(&identity)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
 
@@ -48,7 +45,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         rescan_every: RESCAN_EVERY,
     };
     tasks.spawn(capture.run(stop.clone()));
-    tasks.spawn(uploader(&config, &http, &clock, &spool)?.run(stop.clone()));
+    tasks.spawn(uploader(&config, &identity, &clock, &spool)?.run(stop.clone()));
 
     let (reports, reported) = mpsc::unbounded_channel();
     let (desired, wanted) = mpsc::unbounded_channel();
@@ -82,20 +79,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 fn uploader(
     config: &Config,
-    http: &reqwest::Client,
+    identity: &Identity,
     clock: &Arc<Clock>,
     spool: &Spool,
 ) -> anyhow::Result<Uploader> {
     let thing = &config.home.thing;
+    let patience = Patience::default();
+    let clients = Clients::new(&identity.tls, &patience)?;
     let credentials =
-        CredentialSource::new(http.clone(), &config.credentials_url, &config.role_alias, thing.clone())?;
+        CredentialSource::new(clients.calls.clone(), &config.credentials_url, &config.role_alias, thing.clone())?;
     let audience = Audience {
         sts_host: config.sts_host.clone(),
         region: config.sts_region.clone(),
         server_id: config.server_id.clone(),
     };
     let session = ApiSession::new(
-        http.clone(),
+        clients.calls,
         config.fleet_api.clone(),
         thing.clone(),
         audience,
@@ -104,24 +103,11 @@ fn uploader(
         credentials,
     );
     Ok(Uploader {
-        http: http.clone(),
+        http: clients.uploads,
+        patience,
         fleet_api: config.fleet_api.clone(),
         thing: thing.clone(),
         session: Arc::new(session),
         spool: spool.clone(),
     })
-}
-
-/// One client for the credentials provider and the API: our CA, our certificate, no way round.
-fn http_client(identity: &Identity) -> anyhow::Result<reqwest::Client> {
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured((*identity.tls).clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .pool_max_idle_per_host(4)
-        .tcp_nodelay(true)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()?;
-    Ok(client)
 }

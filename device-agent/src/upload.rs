@@ -28,6 +28,7 @@ use crate::{
         complete::Body,
         spool::{Entry, Spool},
     },
+    clients::Patience,
     failure::Failure,
     store::StoreError,
 };
@@ -37,12 +38,11 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 /// After 403 nothing but a person helps; the box asks now and then whether one has.
 const REFUSED_WAIT: Duration = Duration::from_mins(10);
-/// What an upload may take: this much, and its size at the slowest line that is still a line.
-const LEAST_TIMEOUT: Duration = Duration::from_mins(1);
-const SLOWEST_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 pub struct Uploader {
+    /// Without a time-out for reading: see [`crate::clients::Clients::uploads`].
     pub http: reqwest::Client,
+    pub patience: Patience,
     pub fleet_api: Url,
     pub thing: ThingName,
     pub session: Arc<ApiSession>,
@@ -218,7 +218,7 @@ impl Uploader {
             .http
             .put(url)
             .bearer_auth(token)
-            .timeout(LEAST_TIMEOUT + Duration::from_secs(entry.size / SLOWEST_BYTES_PER_SECOND))
+            .timeout(self.patience.for_upload(entry.size))
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, entry.size)
             .header(DIGEST_HEADER, entry.hash.to_digest_header())

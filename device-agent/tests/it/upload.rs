@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::{Bytes, to_bytes},
+    body::{Body, Bytes},
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -19,6 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_agent::{
     api_session::{ApiSession, signature::Audience},
     capture::{complete, spool::Spool},
+    clients::{Clients, Patience},
     clock::Clock,
     credentials::CredentialSource,
     upload::Uploader,
@@ -29,6 +30,7 @@ use device_model::{
         ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
     },
 };
+use futures::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -48,6 +50,9 @@ struct Cloud {
     stored: Vec<Stored>,
     objects: HashMap<String, Vec<u8>>,
     floor: u64,
+    /// How long the server takes to read one body.
+    reads_for: Duration,
+    tries: usize,
 }
 
 #[derive(Clone)]
@@ -99,9 +104,27 @@ async fn login(State(cloud): State<Shared>, Json(request): Json<LoginRequest>) -
     })
 }
 
+/// Reads a body piece by piece, and no faster than told.
+async fn slowly(body: Body, reads_for: Duration) -> Bytes {
+    let begun = tokio::time::Instant::now();
+    let mut pieces = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        whole.extend_from_slice(&piece.unwrap());
+        tokio::time::sleep(reads_for / 8).await;
+    }
+    tokio::time::sleep_until(begun + reads_for).await;
+    whole.into()
+}
+
 async fn upload(State(cloud): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body: Bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let pause = {
+        let mut cloud = cloud.lock().unwrap();
+        cloud.tries += 1;
+        cloud.reads_for
+    };
+    let body: Bytes = slowly(body, pause).await;
     let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
     let mut cloud = cloud.lock().unwrap();
     let bearer = header("authorization");
@@ -149,6 +172,7 @@ struct Bed {
     cloud: Shared,
     spool: Spool,
     state: TempDir,
+    patience: Patience,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
@@ -167,7 +191,8 @@ impl Bed {
         cloud.lock().unwrap().faults = faults.into_iter().collect();
         let state = tempfile::tempdir().unwrap();
         let spool = spool_in(state.path()).await;
-        let mut bed = Self { cloud, spool, state, tasks: JoinSet::new() };
+        let patience = Patience::default();
+        let mut bed = Self { cloud, spool, state, patience, tasks: JoinSet::new() };
         for (name, content) in files {
             bed.capture(name, content, &clock).await;
         }
@@ -185,19 +210,17 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         self.tasks.spawn(async move { Ok(axum::serve(listener, router).await?) });
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(device_agent::identity::anonymous_tls(None).unwrap())
-            .build()
-            .unwrap();
+        let tls = device_agent::identity::anonymous_tls(None).unwrap();
+        let clients = Clients::new(&tls, &self.patience).unwrap();
         let thing: device_model::thing_name::ThingName = THING.parse().unwrap();
         let audience = Audience {
             sts_host: "127.0.0.1:4566".to_owned(),
             region: "ap-northeast-1".to_owned(),
             server_id: "server".to_owned(),
         };
-        let credentials = CredentialSource::new(http.clone(), &url, "alias", thing.clone()).unwrap();
+        let credentials = CredentialSource::new(clients.calls.clone(), &url, "alias", thing.clone()).unwrap();
         let session = ApiSession::new(
-            http.clone(),
+            clients.calls,
             url.clone(),
             thing.clone(),
             audience,
@@ -205,8 +228,14 @@ impl Bed {
             self.spool.clone(),
             credentials,
         );
-        let uploader =
-            Uploader { http, fleet_api: url, thing, session: Arc::new(session), spool: self.spool.clone() };
+        let uploader = Uploader {
+            http: clients.uploads,
+            patience: self.patience,
+            fleet_api: url,
+            thing,
+            session: Arc::new(session),
+            spool: self.spool.clone(),
+        };
         self.tasks.spawn(uploader.run(CancellationToken::new()));
     }
 
@@ -246,6 +275,38 @@ async fn everything_arrives_as_it_was_and_is_dropped_against_its_receipt() {
     let cloud = bed.cloud.lock().unwrap();
     assert!(cloud.objects.values().any(|object| *object == big));
     assert_eq!((cloud.logins.len(), cloud.credentials_fetched), (1, 1));
+}
+
+#[tokio::test]
+async fn a_line_slower_than_an_answer_may_be_still_carries_an_upload() {
+    let mut bed = Bed::start([], &[]).await;
+    bed.tasks.shutdown().await;
+    let answer = Duration::from_millis(100);
+    bed.patience = Patience { answer, ..Patience::default() };
+    bed.cloud.lock().unwrap().reads_for = answer * 4;
+    bed.capture("slow", &vec![7; complete::INLINE * 2], &Clock::system()).await;
+
+    bed.serve(Clock::system()).await;
+    bed.drained().await;
+
+    assert_eq!(bed.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn a_line_slower_than_any_line_is_given_up_and_tried_again() {
+    let mut bed = Bed::start([], &[]).await;
+    bed.tasks.shutdown().await;
+    let least_upload = Duration::from_millis(100);
+    bed.patience = Patience { least_upload, slowest_bytes_per_second: u64::MAX, ..Patience::default() };
+    bed.cloud.lock().unwrap().reads_for = least_upload * 4;
+    bed.capture("slow", b"A", &Clock::system()).await;
+
+    bed.serve(Clock::system()).await;
+    eventually("a try began", || async { bed.cloud.lock().unwrap().tries.checked_sub(1) }).await;
+    bed.cloud.lock().unwrap().reads_for = Duration::ZERO;
+    bed.drained().await;
+
+    assert!(bed.cloud.lock().unwrap().tries >= 2);
 }
 
 #[tokio::test]
