@@ -44,9 +44,13 @@ apt-get -qq update
 # dpkg would ask about our configuration file; it keeps it, and it goes at the end.
 apt-get -qq -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold install -y --no-install-recommends "$@"
 
+# To systemd a service is enabled by its link, to System V by its place in the run levels.
 for unit in $(enabled); do
     case " $(echo $before) " in
         *" $unit "*) ;;
-        *) deb-systemd-helper disable "$unit" ;;
+        *)
+            rm -f "$wants/$unit"
+            update-rc.d "${unit%.service}" disable
+            ;;
     esac
 done
