@@ -70,6 +70,15 @@ pub enum FaultCode {
     /// The value has already gone by.
     InThePast,
     NotATime,
+    /// Not a date with a time as in RFC 3339.
+    NotATimestamp,
+    // JSON of another kind than the field takes.
+    NotText,
+    /// Not a whole number.
+    NotANumber,
+    NotABoolean,
+    NotAList,
+    NotAnObject,
 }
 
 impl FaultCode {
@@ -99,6 +108,12 @@ impl FaultCode {
             Self::NotAfterStart => "NOT_AFTER_START",
             Self::InThePast => "IN_THE_PAST",
             Self::NotATime => "NOT_A_TIME",
+            Self::NotATimestamp => "NOT_A_TIMESTAMP",
+            Self::NotText => "NOT_TEXT",
+            Self::NotANumber => "NOT_A_NUMBER",
+            Self::NotABoolean => "NOT_A_BOOLEAN",
+            Self::NotAList => "NOT_A_LIST",
+            Self::NotAnObject => "NOT_AN_OBJECT",
         }
     }
 }
@@ -131,6 +146,12 @@ impl fmt::Display for FaultCode {
             Self::NotAfterStart => f.write_str("must be after the beginning"),
             Self::InThePast => f.write_str("has already gone by"),
             Self::NotATime => f.write_str("is not a time such as 01:30"),
+            Self::NotATimestamp => f.write_str("is not a date and time such as 2026-11-22T15:00:00Z"),
+            Self::NotText => f.write_str("must be text"),
+            Self::NotANumber => f.write_str("must be a whole number"),
+            Self::NotABoolean => f.write_str("must be true or false"),
+            Self::NotAList => f.write_str("must be a list"),
+            Self::NotAnObject => f.write_str("must be an object"),
         }
     }
 }
@@ -153,8 +174,28 @@ impl Faults {
     /// The same faults, with their fields below `parent`.
     #[must_use]
     pub fn under(self, parent: &str) -> Self {
-        let nested = |fault: Fault| Fault { field: format!("{parent}.{}", fault.field), ..fault };
+        let nested = |fault: Fault| Fault {
+            field: if fault.field.is_empty() {
+                parent.to_owned()
+            } else {
+                format!("{parent}.{}", fault.field)
+            },
+            ..fault
+        };
         Self(self.0.into_iter().map(nested).collect())
+    }
+
+    /// Adds what a judge found in a draft that these faults were left out of: where a value could not
+    /// even be read, he had nothing to judge.
+    pub fn extend_elsewhere(&mut self, judged: Faults) {
+        let read = judged.0.into_iter().filter(|fault| !self.covers(&fault.field)).collect::<Vec<_>>();
+        self.0.extend(read);
+    }
+
+    /// Without the fields that nobody knows, which one side may have before the other.
+    #[must_use]
+    pub fn without_unknown_fields(self) -> Self {
+        Self(self.0.into_iter().filter(|fault| fault.code != FaultCode::UnknownField).collect())
     }
 
     /// The value, if nothing was wrong.
@@ -168,6 +209,14 @@ impl Faults {
 
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
+    }
+
+    /// True if this field, or what it is a part of, could not be read.
+    fn covers(&self, field: &str) -> bool {
+        self.0.iter().filter(|fault| fault.code != FaultCode::UnknownField).any(|fault| {
+            let rest = field.strip_prefix(fault.field.as_str());
+            fault.field.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 
     /// True if this very field has a fault.

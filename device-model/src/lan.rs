@@ -5,10 +5,13 @@
 use std::{net::Ipv4Addr, str::FromStr};
 
 use ipnet::Ipv4Net;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::fault::{FaultCode, Faults};
+use crate::{
+    draft::Fields,
+    fault::{FaultCode, Faults},
+};
 
 pub const MAX_DNS: usize = 3;
 pub const MAX_ROUTES: usize = 8;
@@ -17,9 +20,9 @@ pub const MTU: std::ops::RangeInclusive<i64> = 576..=1500;
 pub const PREFIX: std::ops::RangeInclusive<u8> = 8..=30;
 const MODES: &str = "dhcp, static";
 
-/// Settings as typed: any text, the form they have in JSON everywhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// Settings as typed: any text, the form they have in JSON everywhere. Any JSON reads as one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LanDraft {
     /// `dhcp` or `static`.
     pub mode: Option<String>,
@@ -35,13 +38,13 @@ pub struct LanDraft {
     pub mtu: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routes: Option<Vec<RouteDraft>>,
-    /// What nobody here knows: refused when typed, ignored by a box that is older than the cloud.
-    #[serde(flatten, skip_serializing)]
-    pub unknown: Map<String, Value>,
+    /// What could not be read. Fields that nobody here knows are refused when typed, and ignored by a
+    /// box that is older than the cloud.
+    #[serde(skip_serializing)]
+    pub misfits: Faults,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RouteDraft {
     /// The network, e.g. `192.168.20.0/24`.
     pub to: String,
@@ -83,18 +86,15 @@ impl LanSettings {
     }
 
     /// Judges a draft by every rule there is, fields that nobody knows included.
-    pub fn parse(draft: LanDraft, reserved: &ReservedRanges) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        for field in draft.unknown.keys() {
-            faults.add(field, FaultCode::UnknownField);
-        }
-        match Self::try_from(draft) {
+    pub fn parse(mut draft: LanDraft, reserved: &ReservedRanges) -> Result<Self, Faults> {
+        let mut faults = std::mem::take(&mut draft.misfits);
+        match judged(&draft) {
             Ok(settings) => {
-                faults.extend(reserved.faults_of(&settings));
+                faults.extend_elsewhere(reserved.faults_of(&settings));
                 faults.unless_any(settings)
             }
             Err(more) => {
-                faults.extend(more);
+                faults.extend_elsewhere(more);
                 Err(faults)
             }
         }
@@ -173,16 +173,54 @@ impl FromStr for ReservedRanges {
 impl TryFrom<LanDraft> for LanSettings {
     type Error = Faults;
 
+    /// Off the wire: fields that nobody here knows are let by.
     fn try_from(draft: LanDraft) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        let addressing = faulting_addressing(&draft, &mut faults);
-        let dns = faulting_dns(&draft, &mut faults);
-        let mtu = draft.mtu.and_then(|mtu| faults.take("mtu", parse_mtu(mtu)));
-        let routes = faulting_routes(&draft, addressing.as_ref(), &mut faults);
-        match addressing {
-            Some(addressing) => faults.unless_any(Self { addressing, dns, mtu, routes }),
-            None => Err(faults),
+        let mut faults = draft.misfits.clone().without_unknown_fields();
+        match judged(&draft) {
+            Ok(settings) => faults.unless_any(settings),
+            Err(more) => {
+                faults.extend_elsewhere(more);
+                Err(faults)
+            }
         }
+    }
+}
+
+impl From<Value> for LanDraft {
+    fn from(value: Value) -> Self {
+        let mut fields = Fields::of(value);
+        let route = |fields: &mut Fields| RouteDraft {
+            to: fields.text("to").unwrap_or_default(),
+            via: fields.text("via").unwrap_or_default(),
+        };
+        Self {
+            mode: fields.text("mode"),
+            address: fields.text("address"),
+            gateway: fields.text("gateway"),
+            dns: fields.texts("dns"),
+            mtu: fields.whole_number("mtu"),
+            routes: fields.objects("routes", route),
+            misfits: fields.finish(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LanDraft {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// Judges what could be read of a draft.
+fn judged(draft: &LanDraft) -> Result<LanSettings, Faults> {
+    let mut faults = Faults::default();
+    let addressing = faulting_addressing(draft, &mut faults);
+    let dns = faulting_dns(draft, &mut faults);
+    let mtu = draft.mtu.and_then(|mtu| faults.take("mtu", parse_mtu(mtu)));
+    let routes = faulting_routes(draft, addressing.as_ref(), &mut faults);
+    match addressing {
+        Some(addressing) => faults.unless_any(LanSettings { addressing, dns, mtu, routes }),
+        None => Err(faults),
     }
 }
 
@@ -201,7 +239,7 @@ impl From<LanSettings> for LanDraft {
             dns: some(settings.dns.iter().map(ToString::to_string).collect()),
             mtu: settings.mtu.map(i64::from),
             routes: (!settings.routes.is_empty()).then(|| settings.routes.iter().map(route).collect()),
-            unknown: Map::new(),
+            misfits: Faults::default(),
         }
     }
 }

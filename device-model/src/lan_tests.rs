@@ -93,3 +93,20 @@ fn the_lines_own_networks_are_configuration() {
 
     assert!(LanSettings::parse(draft, &reserved).unwrap_err().at("address"));
 }
+
+#[test]
+fn what_cannot_be_read_is_a_fault_at_its_own_field_and_no_other() {
+    let found = faults(json!({"mode": 1, "mtu": "x", "dns": [1, "192.168.10.1"],
+        "routes": [{"to": "192.168.20.0/24", "via": 5, "metric": 1}, 7]}));
+
+    let expected = [
+        ("mode", "NOT_TEXT"),
+        ("dns[0]", "NOT_TEXT"),
+        ("mtu", "NOT_A_NUMBER"),
+        ("routes[0].via", "NOT_TEXT"),
+        ("routes[0].metric", "UNKNOWN_FIELD"),
+        ("routes[1]", "NOT_AN_OBJECT"),
+    ];
+    assert_eq!(found, expected.map(|(field, code)| fault(field, code)));
+    assert_eq!(faults(json!("dhcp")), [fault("", "NOT_AN_OBJECT")]);
+}

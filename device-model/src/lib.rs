@@ -3,7 +3,7 @@
 //! A rece-hub and the fleet API never share memory or a library of behaviour: they meet in a
 //! shadow document and in a handful of HTTP messages. This crate is the text of that agreement.
 //! It names things ([`thing_name`]), says which LAN settings a box can apply and why the others
-//! are refused ([`lan`], [`share`], [`window`]), what stands in the shadow ([`shadow`], [`status`]),
+//! are refused ([`lan`], [`share`], [`window`], read from any JSON by [`draft`]), what stands in the shadow ([`shadow`], [`status`]),
 //! how a change ends ([`outcome`]), what an upload is called ([`upload`]) and how a box logs in and
 //! enrols ([`login`], [`enrolment`]).
 //!
@@ -11,6 +11,7 @@
 
 pub mod change;
 pub mod change_id;
+pub mod draft;
 pub mod enrolment;
 pub mod fault;
 pub mod lan;

@@ -27,7 +27,7 @@ pub struct NonceRequest {
     pub thing: ThingName,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NonceAnswer {
     pub nonce: String,

@@ -4,7 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{change_id::ChangeId, lan::LanSettings, outcome::Verdict, share::ShareSettings, window::Window};
+use crate::{
+    change_id::ChangeId,
+    draft::Fields,
+    fault::{FaultCode, Faults},
+    lan::LanSettings,
+    outcome::Verdict,
+    share::ShareSettings,
+    window::Window,
+};
 
 /// The shadow in which settings travel.
 pub const LAN_SHADOW: &str = "lan";
@@ -73,6 +81,22 @@ pub enum ShareProbe {
     Warn,
 }
 
+impl ProbePolicy {
+    /// Reads what was typed: the policy as far as it could be read, and what was wrong.
+    pub fn read(value: Value) -> (Self, Faults) {
+        let mut fields = Fields::of(value);
+        let share = match fields.text("share").as_deref() {
+            None | Some("required") => ShareProbe::Required,
+            Some("warn") => ShareProbe::Warn,
+            Some(_) => {
+                fields.fault("share", FaultCode::UnknownValue { allowed: "required, warn" });
+                ShareProbe::Required
+            }
+        };
+        (Self { share }, fields.finish())
+    }
+}
+
 /// The address that the interface really has, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +161,43 @@ mod tests {
         let desired: Desired = serde_json::from_value(text.clone()).unwrap();
 
         assert_eq!(serde_json::to_value(desired).unwrap(), text);
+    }
+
+    #[test]
+    fn fields_of_a_newer_schema_are_let_by_wherever_they_stand() {
+        let newer = json!({"schema": 1, "changeId": "01J", "probe": {"share": "warn", "x": 1}, "x": 1,
+            "lan": {"mode": "static", "address": "192.168.10.9/24", "x": 1,
+                "routes": [{"to": "192.168.20.0/24", "via": "192.168.10.1", "metric": 5}]},
+            "share": {"name": "rx", "user": "rece", "workgroup": "WORKGROUP", "x": 1},
+            "window": {"from": "22:00", "to": "05:00", "x": 1}});
+
+        let desired: Desired = serde_json::from_value(newer.clone()).unwrap();
+
+        assert_eq!((desired.lan.routes().len(), desired.probe.share), (1, ShareProbe::Warn));
+        assert!(desired.window.is_some());
+        let reported = json!({"schema": 1, "agentVersion": "9", "schemas": [1], "lan": newer["lan"], "x": 1});
+        serde_json::from_value::<Reported>(reported).unwrap();
+        // A known field of another kind is something else: a bad setting cannot exist.
+        for (pointer, value) in [("/lan/mtu", json!("x")), ("/lan", json!(1)), ("/window/from", json!(1))] {
+            let mut spoilt = newer.clone();
+            match spoilt.pointer_mut(pointer) {
+                Some(place) => *place = value,
+                None => spoilt["lan"]["mtu"] = value,
+            }
+            assert!(serde_json::from_value::<Desired>(spoilt).is_err(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_probe_as_typed_is_judged() {
+        let read = |value| ProbePolicy::read(value).1.to_string();
+
+        assert_eq!(read(json!({"share": "bogus"})), "share must be one of required, warn");
+        assert_eq!(
+            read(json!({"share": 1, "shar": 1})),
+            "share must be text; shar is not a field that is known here"
+        );
+        assert_eq!(read(json!({"share": "warn"})), "");
     }
 
     #[test]

@@ -1,26 +1,28 @@
 //! The share that the receipt computer saves on, as an operator may change it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::fault::{FaultCode, Faults};
+use crate::{
+    draft::Fields,
+    fault::{FaultCode, Faults},
+};
 
 /// Windows cuts NetBIOS names at 15 characters and share names at 80.
 const MAX_SHARE: usize = 80;
 const MAX_USER: usize = 32;
 const MAX_WORKGROUP: usize = 15;
 
-/// The share as typed.
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// The share as typed. Any JSON reads as one.
+#[derive(Clone, Default)]
 pub struct ShareDraft {
     pub name: Option<String>,
     pub user: Option<String>,
     pub workgroup: Option<String>,
     /// Write-only: it is sealed to the box's own key at once and never stored.
     pub password: Option<String>,
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+    /// What could not be read, and fields that nobody here knows.
+    pub misfits: Faults,
 }
 
 /// A share that a box can offer.
@@ -39,18 +41,30 @@ impl ShareDraft {
     /// Judges the names. The password is not among the settings: it is sealed by whoever calls.
     pub fn check(&self) -> Result<ShareSettings, Faults> {
         let mut faults = Faults::default();
-        for field in self.unknown.keys() {
-            faults.add(field, FaultCode::UnknownField);
-        }
         let name = faults.take("name", word(self.name.as_deref(), MAX_SHARE, share_character));
         let user = faults.take("user", word(self.user.as_deref(), MAX_USER, user_character));
         let workgroup = self.workgroup.as_deref().or(Some("WORKGROUP"));
         let workgroup = faults.take("workgroup", word(workgroup, MAX_WORKGROUP, user_character));
+        let mut all = self.misfits.clone();
+        all.extend_elsewhere(faults);
         match (name, user, workgroup) {
             (Some(name), Some(user), Some(workgroup)) => {
-                faults.unless_any(ShareSettings { name, user, workgroup, password_sealed: None })
+                all.unless_any(ShareSettings { name, user, workgroup, password_sealed: None })
             }
-            _ => Err(faults),
+            _ => Err(all),
+        }
+    }
+}
+
+impl From<Value> for ShareDraft {
+    fn from(value: Value) -> Self {
+        let mut fields = Fields::of(value);
+        Self {
+            name: fields.text("name"),
+            user: fields.text("user"),
+            workgroup: fields.text("workgroup"),
+            password: fields.text("password"),
+            misfits: fields.finish(),
         }
     }
 }
@@ -87,6 +101,14 @@ mod tests {
         let faults = draft.check().unwrap_err();
 
         assert!(faults.at("name") && faults.at("user"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_being_quoted() {
+        let draft =
+            ShareDraft::from(serde_json::json!({"name": "rx", "user": "rece", "password": 1_234_567}));
+
+        assert_eq!(draft.check().unwrap_err().to_string(), "password must be text");
     }
 
     #[test]

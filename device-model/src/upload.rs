@@ -17,8 +17,9 @@ pub const OBSERVED_AT_HEADER: &str = "x-recehub-observed-at";
 pub const SEQUENCE_HEADER: &str = "x-recehub-sequence";
 /// `content-digest` (RFC 9530): `sha-256=:…:`.
 pub const DIGEST_HEADER: &str = "content-digest";
-/// Linux's `PATH_MAX`: no path on the share is longer.
-pub const MAX_PATH_BYTES: usize = 4096;
+/// A longer path would not fit, sealed, into an object's metadata, of which S3 takes 2 KB. Windows'
+/// longest path, 260 characters, has 780 bytes at most.
+pub const MAX_PATH_BYTES: usize = 1200;
 
 /// The sha256 of a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,6 +81,12 @@ impl ContentHash {
         let bytes = STANDARD.decode(member.strip_suffix(':')?).ok()?;
         bytes.try_into().ok().map(Self)
     }
+}
+
+/// True if these bytes name a file below the share's root: a relative path in its shortest form.
+pub fn is_share_path(path: &[u8]) -> bool {
+    let part = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
+    path.len() <= MAX_PATH_BYTES && path.split(|&byte| byte == b'/').all(part)
 }
 
 fn parse_hex(text: &str) -> Result<[u8; 32], NotAHash> {
@@ -146,6 +153,20 @@ mod tests {
         let id = |thing: &str, path: &[u8]| UploadId::of(&thing.parse().unwrap(), path, content);
 
         assert_ne!(id("a", b"bc"), id("ab", b"c"));
+    }
+
+    #[test]
+    fn only_a_relative_path_in_its_shortest_form_is_a_path() {
+        let longest = [b'a'; MAX_PATH_BYTES];
+        for path in [b"a.csv".as_slice(), b"a/b/..c", b".hidden", b"\x8f\x88 x/y", &longest] {
+            assert!(is_share_path(path), "{path:?}");
+        }
+        let longer = [b'a'; MAX_PATH_BYTES + 1];
+        for path in
+            [b"".as_slice(), b"/a", b"a/", b"a//b", b".", b"a/./b", b"../a", b"a/..", b"a\0b", &longer]
+        {
+            assert!(!is_share_path(path), "{path:?}");
+        }
     }
 
     #[test]

@@ -3,17 +3,20 @@
 //! The box enforces it, because only the box knows when it is back online.
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveTime, Utc, Weekday};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::fault::{FaultCode, Faults};
+use crate::{
+    draft::Fields,
+    fault::{FaultCode, Faults},
+};
 
 const DAYS: &str = "mon, tue, wed, thu, fri, sat, sun";
 const JST_SECONDS: i32 = 9 * 3600;
 
-/// A window as typed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// A window as typed. Any JSON reads as one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct WindowDraft {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
@@ -28,8 +31,9 @@ pub struct WindowDraft {
     /// A window that ends before it begins runs over midnight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    pub unknown: Map<String, Value>,
+    /// What could not be read, and fields that nobody here knows.
+    #[serde(skip_serializing)]
+    pub misfits: Faults,
 }
 
 /// A window that can be kept.
@@ -55,17 +59,14 @@ pub enum Position {
 impl Window {
     /// Judges a draft by every rule there is, and refuses one that is over already.
     pub fn parse(draft: WindowDraft, now: DateTime<Utc>) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        for field in draft.unknown.keys() {
-            faults.add(field, FaultCode::UnknownField);
-        }
+        let mut faults = draft.misfits.clone();
         if draft.not_after.is_some_and(|end| end <= now) {
             faults.add("notAfter", FaultCode::InThePast);
         }
-        match Self::try_from(draft) {
+        match judged(draft) {
             Ok(window) => faults.unless_any(window),
             Err(more) => {
-                faults.extend(more);
+                faults.extend_elsewhere(more);
                 Err(faults)
             }
         }
@@ -104,30 +105,63 @@ impl Window {
 impl TryFrom<WindowDraft> for Window {
     type Error = Faults;
 
+    /// Off the wire: fields that nobody here knows are let by.
     fn try_from(draft: WindowDraft) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        let (not_before, not_after) = (draft.not_before, draft.not_after);
-        if not_before.zip(not_after).is_some_and(|(start, end)| end <= start) {
-            faults.add("notAfter", FaultCode::NotAfterStart);
-        }
-        let mut days = Vec::new();
-        for (index, text) in draft.days.unwrap_or_default().iter().enumerate() {
-            let day = parse_day(text).ok_or(FaultCode::UnknownValue { allowed: DAYS });
-            days.extend(faults.take(&format!("days[{index}]"), day));
-        }
-        let times = match (draft.from, draft.to) {
-            (None, None) => None,
-            (from, to) => {
-                let from = faults.take("from", parse_time(from.as_deref()));
-                let to = faults.take("to", parse_time(to.as_deref()));
-                if from.is_some() && from == to {
-                    faults.add("to", FaultCode::NotAfterStart);
-                }
-                from.zip(to)
+        let mut faults = draft.misfits.clone().without_unknown_fields();
+        match judged(draft) {
+            Ok(window) => faults.unless_any(window),
+            Err(more) => {
+                faults.extend_elsewhere(more);
+                Err(faults)
             }
-        };
-        faults.unless_any(Self { not_before, not_after, days, times })
+        }
     }
+}
+
+impl From<Value> for WindowDraft {
+    fn from(value: Value) -> Self {
+        let mut fields = Fields::of(value);
+        Self {
+            not_before: fields.moment("notBefore"),
+            not_after: fields.moment("notAfter"),
+            days: fields.texts("days"),
+            from: fields.text("from"),
+            to: fields.text("to"),
+            misfits: fields.finish(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WindowDraft {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// Judges what could be read of a draft.
+fn judged(draft: WindowDraft) -> Result<Window, Faults> {
+    let mut faults = Faults::default();
+    let (not_before, not_after) = (draft.not_before, draft.not_after);
+    if not_before.zip(not_after).is_some_and(|(start, end)| end <= start) {
+        faults.add("notAfter", FaultCode::NotAfterStart);
+    }
+    let mut days = Vec::new();
+    for (index, text) in draft.days.unwrap_or_default().iter().enumerate() {
+        let day = parse_day(text).ok_or(FaultCode::UnknownValue { allowed: DAYS });
+        days.extend(faults.take(&format!("days[{index}]"), day));
+    }
+    let times = match (draft.from, draft.to) {
+        (None, None) => None,
+        (from, to) => {
+            let from = faults.take("from", parse_time(from.as_deref()));
+            let to = faults.take("to", parse_time(to.as_deref()));
+            if from.is_some() && from == to {
+                faults.add("to", FaultCode::NotAfterStart);
+            }
+            from.zip(to)
+        }
+    };
+    faults.unless_any(Window { not_before, not_after, days, times })
 }
 
 impl From<Window> for WindowDraft {
@@ -140,7 +174,7 @@ impl From<Window> for WindowDraft {
             days: (!window.days.is_empty()).then(|| window.days.iter().map(day).collect()),
             from: window.times.map(|(from, _)| text(from)),
             to: window.times.map(|(_, to)| text(to)),
-            unknown: Map::new(),
+            misfits: Faults::default(),
         }
     }
 }
@@ -190,11 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_told_once() {
+        let draft = WindowDraft::from(json!({"notBefore": "yesterday", "days": [1], "from": 3}));
+
+        let faults = Window::parse(draft, at("2026-11-20T00:00:00Z")).unwrap_err();
+
+        let found: Vec<_> = faults.iter().map(|fault| (fault.field.as_str(), fault.code.name())).collect();
+        assert_eq!(found, [("notBefore", "NOT_A_TIMESTAMP"), ("days[0]", "NOT_TEXT"), ("from", "NOT_TEXT")]);
+    }
+
+    #[test]
     fn every_fault_of_a_window_is_told() {
-        let draft = serde_json::from_value(json!({"notAfter": "2026-01-01T00:00:00Z", "days": ["someday"],
+        let draft = WindowDraft::from(json!({"notAfter": "2026-01-01T00:00:00Z", "days": ["someday"],
             "from": "25:00", "until": 1}));
 
-        let faults = Window::parse(draft.unwrap(), at("2026-11-20T00:00:00Z")).unwrap_err();
+        let faults = Window::parse(draft, at("2026-11-20T00:00:00Z")).unwrap_err();
 
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["until", "notAfter", "days[0]", "from", "to"]);

@@ -162,6 +162,13 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => Self::unavailable("the database", error),
+            // Judged before it came here, as far as anybody thought of it: a NUL in a text or in JSON,
+            // and a time that no calendar has.
+            sqlx::Error::Database(refusal)
+                if matches!(refusal.code().as_deref(), Some("22021" | "22P05" | "22008")) =>
+            {
+                Self::malformed("a text or a time in the request is none that can be kept")
+            }
             _ => Self::Internal(error.into()),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The fleet API implements them over Postgres; the tests here use a fake.
 
-use std::{future::Future, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use chrono::{DateTime, Utc};
 use device_model::{
@@ -164,11 +164,20 @@ pub enum Refusal {
 }
 
 /// Work behind an acknowledgement. It holds no secret and no prescription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Job {
     /// `/rece …`
     Command { user: SlackUser, channel_id: String, text: String, trigger_id: String, response_url: String },
+}
+
+/// Whoever knows the address of the answer can answer in our name.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Command { user, channel_id, .. } = self;
+        let mut shown = f.debug_struct("Command");
+        shown.field("user", user).field("channel_id", channel_id).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -228,4 +237,20 @@ pub struct Step {
     pub clock: Option<Clock>,
     pub code: Option<String>,
     pub detail: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_shows_nothing_that_one_could_answer_with() {
+        let user = SlackUser { team_id: "T1".to_owned(), user_id: "U1".to_owned() };
+        let [text, trigger_id, response_url] = ["canary", "canary", "https://canary"].map(str::to_owned);
+        let job = Job::Command { user, channel_id: "C1".to_owned(), text, trigger_id, response_url };
+
+        let shown = format!("{job:?}");
+
+        assert!(shown.contains("U1") && !shown.contains("canary"), "{shown}");
+    }
 }

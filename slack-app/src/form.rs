@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::Ipv4Addr};
 
 use device_model::{
+    draft::is_prose,
     fault::{FaultCode, Faults},
     lan::{self, LanDraft, LanSettings, RouteDraft},
 };
@@ -53,6 +54,11 @@ impl Form {
         form.draft.routes = Some(form.routes(&value(field::ROUTES).unwrap_or_default()));
         if form.reason.is_empty() {
             form.faults.push((field::REASON, None, FaultCode::Required));
+        }
+        for (name, text) in [(field::REASON, Some(&form.reason)), (field::TICKET, form.ticket.as_ref())] {
+            if text.is_some_and(|text| !is_prose(text)) {
+                form.faults.push((name, None, FaultCode::BadCharacter));
+            }
         }
         form
     }

@@ -116,3 +116,12 @@ fn a_gateway_elsewhere_is_told_at_the_gateway() {
     let fields: Vec<_> = errors.as_object().unwrap().keys().cloned().collect();
     assert_eq!(fields, ["gateway"]);
 }
+
+#[test]
+fn control_characters_in_what_people_wrote_are_told_at_their_field() {
+    let errors = errors(&[("mode", "dhcp"), ("reason", "new\0router"), ("ticket", "R-1\u{1b}")]);
+
+    let told = "This holds a character that cannot be used. Please remove it.";
+    assert_eq!(errors, json!({"reason": told, "ticket": told}));
+    assert_eq!(self::errors(&[("mode", "dhcp"), ("reason", "two\nlines")]), json!({}));
+}

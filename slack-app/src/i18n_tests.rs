@@ -79,6 +79,12 @@ fn every_fault_has_words_in_both_languages() {
         F::NotAfterStart,
         F::InThePast,
         F::NotATime,
+        F::NotATimestamp,
+        F::NotText,
+        F::NotANumber,
+        F::NotABoolean,
+        F::NotAList,
+        F::NotAnObject,
     ];
     for code in faults {
         let (ja, en) = codes::fault_words(&code);

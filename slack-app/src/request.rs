@@ -9,9 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use device_model::draft::is_prose;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{SlackApp, fleet::Ports, settings::Settings, signature::Proof};
+use crate::{SlackApp, fleet::Ports, problem::problem, settings::Settings, signature::Proof};
 
 /// Slack's largest request is a submitted modal: far below this.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -29,6 +30,8 @@ pub enum Turned {
     Malformed,
     /// We could not write it down; Slack shows its failure text.
     Failed,
+    WrongMethod,
+    NoSuchPlace,
 }
 
 /// From which workspace and for which app a request is.
@@ -64,6 +67,9 @@ impl Signed {
         let pairs = url::form_urlencoded::parse(text.as_bytes());
         let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into()));
         let object: serde_json::Map<String, serde_json::Value> = pairs.collect();
+        if object.values().filter_map(|value| value.as_str()).any(|text| !is_prose(text)) {
+            return Err(Turned::Malformed);
+        }
         serde_json::from_value(object.into()).map_err(|_| Turned::Malformed)
     }
 
@@ -97,12 +103,24 @@ impl Origin<'_> {
 
 impl IntoResponse for Turned {
     fn into_response(self) -> Response {
-        match self {
-            Self::Stranger => StatusCode::UNAUTHORIZED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
-        }
-        .into_response()
+        let (status, name, detail) = match self {
+            Self::Stranger => (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "the request is not one that Slack signed for us",
+            ),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large"),
+            Self::Malformed => {
+                (StatusCode::BAD_REQUEST, "malformed-request", "the body is not of a form that is known here")
+            }
+            Self::Failed => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the request could not be written down")
+            }
+            Self::WrongMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "this address does not take this method")
+            }
+            Self::NoSuchPlace => (StatusCode::NOT_FOUND, "unknown-route", "there is nothing at this address"),
+        };
+        problem(status, name, detail)
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use device_model::{
     change::ChangeState,
     change_id::ChangeId,
+    fault::Faults,
     lan::{LanDraft, LanSettings},
     outcome::Clock,
     shadow::ProbePolicy,
@@ -25,8 +26,9 @@ pub struct Wish {
     pub ticket: Option<String>,
     /// Takes the place of an open change instead of being refused because of it.
     pub supersede: bool,
-    /// Fields that nobody here knows; refused, for a typing error must not be ignored in silence.
-    pub unknown: Vec<String>,
+    /// What could not be read, and fields that nobody here knows: a typing error must not be ignored
+    /// in silence. The drafts have their own.
+    pub misfits: Faults,
 }
 
 /// What must hold for the wish to be taken.
@@ -70,6 +72,8 @@ pub struct Change {
     pub requested_at: DateTime<Utc>,
     /// The version of the shadow that carries it.
     pub shadow_version: Option<i64>,
+    /// The shadow was to be written: a box may have it.
+    pub handed_over: bool,
     /// The order in which changes were asked for.
     pub seq: i64,
     /// In the order in which they came; empty in a list.
@@ -95,6 +99,16 @@ pub enum Withdrawing {
     Cancel,
     Expire,
     Supersede,
+}
+
+impl Wish {
+    /// False: something of it could not be read, or is not known here.
+    pub fn is_readable(&self) -> bool {
+        let share = self.share.as_ref().map(|share| &share.misfits);
+        let window = self.window.as_ref().map(|window| &window.misfits);
+        let own = [&self.misfits, &self.lan.misfits];
+        own.into_iter().chain(share).chain(window).all(Faults::is_empty)
+    }
 }
 
 impl Settings {

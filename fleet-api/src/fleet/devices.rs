@@ -25,7 +25,6 @@ const CODE_HOURS: i64 = 24;
 const FOUND: i64 = 25;
 
 /// What a new box needs to get its certificate.
-#[derive(Debug)]
 pub struct Registered {
     pub thing: ThingName,
     /// Shown this once.
@@ -43,6 +42,11 @@ impl Fleet {
         pharmacy: Option<&str>,
         by: &Actor,
     ) -> Result<Registered, ApiError> {
+        if pharmacy.is_some_and(|code| code.chars().any(char::is_control)) {
+            let mut faults = Faults::default();
+            faults.add("pharmacy", FaultCode::BadCharacter);
+            return Err(faults.into());
+        }
         let now = self.clock().now();
         let mut tx = self.db().begin().await?;
         let db = tx.acquire().await?;

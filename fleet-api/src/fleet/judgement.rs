@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use device_model::{
+    draft::is_prose,
     fault::{FaultCode, Faults},
     lan::LanSettings,
     thing_name::ThingName,
@@ -17,10 +18,10 @@ use crate::{
         change::{Settings, Wish},
         sealing,
     },
+    limits::MAX_REASON,
     store::certificates,
 };
 
-const MAX_REASON: usize = 500;
 const MAX_TICKET: usize = 100;
 const MAX_PASSWORD: usize = 128;
 
@@ -33,23 +34,27 @@ impl Fleet {
         wish: Wish,
         now: DateTime<Utc>,
     ) -> Result<Settings, ApiError> {
-        let mut faults = Faults::default();
-        for field in &wish.unknown {
-            faults.add(field, FaultCode::UnknownField);
-        }
+        let mut faults = wish.misfits;
         let lan = LanSettings::parse(wish.lan, &self.parts.rules.reserved);
         let lan = lan.map_err(|found| faults.extend(found.under("lan"))).ok();
         let window = wish.window.map(|draft| Window::parse(draft, now)).transpose();
         let window = window.map_err(|found| faults.extend(found.under("window"))).ok().flatten();
         match wish.reason.trim() {
+            // What could not be read has its fault already.
+            "" if faults.at("reason") => {}
             "" => faults.add("reason", FaultCode::Required),
             reason if reason.chars().count() > MAX_REASON => {
                 faults.add("reason", FaultCode::TooLong { max: MAX_REASON });
             }
+            reason if !is_prose(reason) => faults.add("reason", FaultCode::BadCharacter),
             _ => {}
         }
-        if wish.ticket.is_some_and(|ticket| ticket.chars().count() > MAX_TICKET) {
-            faults.add("ticket", FaultCode::TooLong { max: MAX_TICKET });
+        match wish.ticket.as_deref() {
+            Some(ticket) if ticket.chars().count() > MAX_TICKET => {
+                faults.add("ticket", FaultCode::TooLong { max: MAX_TICKET });
+            }
+            Some(ticket) if !is_prose(ticket) => faults.add("ticket", FaultCode::BadCharacter),
+            _ => {}
         }
         let earlier = self.running(db, thing).await?.and_then(|running| running.share);
         let share = match wish.share {
@@ -76,16 +81,13 @@ impl Fleet {
         }
     }
 
-    /// What was asked, for telling a repetition from another request under the same key.
+    /// What was asked, as far as it could be read, for telling a repetition from another request under the same key.
     pub(super) fn fingerprint(&self, thing: &ThingName, wish: &Wish) -> [u8; 32] {
-        let share = wish
-            .share
-            .as_ref()
-            .map(|share| json!([share.name, share.user, share.workgroup, share.password, share.unknown]));
+        let share =
+            wish.share.as_ref().map(|share| json!([share.name, share.user, share.workgroup, share.password]));
         let request = json!([
             thing,
             wish.lan,
-            wish.lan.unknown,
             share,
             wish.probe,
             wish.window,

@@ -42,11 +42,11 @@ pub async fn list(
     State(fleet): State<Fleet>,
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<EntryView>>, ApiError> {
-    let limit = limit(listing.limit)?;
+    let size = limit(listing.limit)?;
     let after: i64 = position(listing.cursor.as_deref())?.unwrap_or(0);
     let (thing, change) = (listing.thing.as_deref(), listing.change_id.as_deref());
-    let rows = fleet.audit(thing, change, after, limit).await?;
-    Ok(Answer(Page::of(rows, limit, |row| row.entry_id, EntryView::from)))
+    let rows = fleet.audit(thing, change, after, size.with_next()).await?;
+    Ok(Answer(Page::of(rows, size, |row| row.entry_id, EntryView::from)))
 }
 
 impl From<audit_entries::Row> for EntryView {

@@ -79,16 +79,17 @@ pub async fn list(
     State(fleet): State<Fleet>,
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<ChangeView>>, ApiError> {
+    let size = limit(listing.limit)?;
     let filter = store::changes::Filter {
         thing: listing.thing,
         pharmacy: listing.pharmacy,
         state: listing.state.map(|state| state.as_str().to_owned()),
         open: listing.open,
         before: position(listing.cursor.as_deref())?,
-        limit: limit(listing.limit)?,
+        limit: size.with_next(),
     };
     let rows = fleet.changes(&filter).await?;
-    Ok(Answer(Page::of(rows, filter.limit, |row| row.seq, ChangeView::from)))
+    Ok(Answer(Page::of(rows, size, |row| row.seq, ChangeView::from)))
 }
 
 pub async fn one(
@@ -106,7 +107,7 @@ pub async fn cancel(
     body: Bytes,
 ) -> Result<impl IntoResponse, ApiError> {
     let body: Cancellation = super::optional(&body)?;
-    let change = fleet.cancel_change(&id, &by, body.reason.as_deref()).await?;
+    let change = fleet.cancel_change(&id, &by, super::reason(body.reason.as_deref())?).await?;
     Ok((StatusCode::ACCEPTED, Answer(ChangeView::from(change))))
 }
 

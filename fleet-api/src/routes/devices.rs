@@ -79,14 +79,15 @@ pub async fn list(
     State(fleet): State<Fleet>,
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<DeviceView>>, ApiError> {
+    let size = limit(listing.limit)?;
     let filter = things::Filter {
         pharmacy: listing.pharmacy,
         text: listing.q,
         after: position(listing.cursor.as_deref())?.unwrap_or_default(),
-        limit: limit(listing.limit)?,
+        limit: size.with_next(),
     };
     let rows = fleet.devices(&filter).await?;
-    Ok(Answer(Page::of(rows, filter.limit, |row| row.thing.clone(), DeviceView::from)))
+    Ok(Answer(Page::of(rows, size, |row| row.thing.clone(), DeviceView::from)))
 }
 
 pub async fn one(
@@ -104,7 +105,7 @@ pub async fn revoke(
     body: Bytes,
 ) -> Result<Answer<Revoked>, ApiError> {
     let body: Revocation = super::optional(&body)?;
-    let revoked = fleet.revoke(&thing, &by, body.reason.as_deref()).await?;
+    let revoked = fleet.revoke(&thing, &by, super::reason(body.reason.as_deref())?).await?;
     Ok(Answer(Revoked { thing, revoked }))
 }
 

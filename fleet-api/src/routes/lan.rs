@@ -7,10 +7,10 @@ use axum::{
     response::IntoResponse,
 };
 use device_model::{
-    change::ChangeState, change_id::ChangeId, lan::LanDraft, shadow::ProbePolicy, share::ShareDraft,
-    thing_name::ThingName, window::WindowDraft,
+    change::ChangeState, change_id::ChangeId, draft::Fields, fault::Faults, lan::LanDraft,
+    shadow::ProbePolicy, share::ShareDraft, thing_name::ThingName, window::WindowDraft,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Json, Path};
@@ -22,20 +22,6 @@ use crate::{
         change::{Conditions, Wish},
     },
 };
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Wanted {
-    lan: LanDraft,
-    share: Option<ShareDraft>,
-    probe: Option<ProbePolicy>,
-    window: Option<WindowDraft>,
-    reason: Option<String>,
-    ticket: Option<String>,
-    supersede: bool,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,13 +46,16 @@ pub async fn change(
     State(fleet): State<Fleet>,
     Path(thing): Path<ThingName>,
     headers: HeaderMap,
-    Json(wanted): Json<Wanted>,
+    Json(wanted): Json<Map<String, Value>>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let wish = wish(wanted);
+    let key = text(&headers, &HeaderName::from_static("idempotency-key"))?;
     let conditions = Conditions {
         if_match: text(&headers, &header::IF_MATCH)?,
-        idempotency_key: text(&headers, &HeaderName::from_static("idempotency-key"))?,
+        // What cannot be read repeats nothing, and is refused whatever its key made before.
+        idempotency_key: key.filter(|_| wish.is_readable()),
     };
-    let change = fleet.change_lan(&thing, wanted.into(), &by, &conditions).await?;
+    let change = fleet.change_lan(&thing, wish, &by, &conditions).await?;
     let location = [(header::LOCATION, format!("/v1/changes/{}", change.change_id))];
     let accepted = Accepted { change_id: change.change_id, thing: change.thing, state: change.state };
     Ok((StatusCode::ACCEPTED, location, Answer(accepted)))
@@ -77,17 +66,22 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ApiErr
     text.map_err(|_| ApiError::malformed(format!("{name} is not text")))
 }
 
-impl From<Wanted> for Wish {
-    fn from(wanted: Wanted) -> Self {
-        Self {
-            lan: wanted.lan,
-            share: wanted.share,
-            probe: wanted.probe.unwrap_or_default(),
-            window: wanted.window,
-            reason: wanted.reason.unwrap_or_default(),
-            ticket: wanted.ticket,
-            supersede: wanted.supersede,
-            unknown: wanted.unknown.into_iter().map(|(field, _)| field).collect(),
-        }
-    }
+/// Reads any object: what is wrong with it is told field by field, beside what the judge finds.
+fn wish(wanted: Map<String, Value>) -> Wish {
+    let mut fields = Fields::of(Value::Object(wanted));
+    let probe = fields.given("probe").map(ProbePolicy::read);
+    let (probe, probe_misfits) = probe.unwrap_or_default();
+    let mut wish = Wish {
+        lan: fields.given("lan").map(LanDraft::from).unwrap_or_default(),
+        share: fields.given("share").map(ShareDraft::from),
+        probe,
+        window: fields.given("window").map(WindowDraft::from),
+        reason: fields.text("reason").unwrap_or_default(),
+        ticket: fields.text("ticket"),
+        supersede: fields.truth("supersede").unwrap_or_default(),
+        misfits: Faults::default(),
+    };
+    wish.misfits = fields.finish();
+    wish.misfits.extend(probe_misfits.under("probe"));
+    wish
 }

@@ -48,10 +48,10 @@ pub async fn list(
     State(fleet): State<Fleet>,
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<PharmacyView>>, ApiError> {
-    let limit = limit(listing.limit)?;
+    let size = limit(listing.limit)?;
     let after: Option<String> = position(listing.cursor.as_deref())?;
-    let rows = fleet.pharmacies(&after.unwrap_or_default(), limit).await?;
-    Ok(Answer(Page::of(rows, limit, |row| row.code.clone(), PharmacyView::from)))
+    let rows = fleet.pharmacies(&after.unwrap_or_default(), size.with_next()).await?;
+    Ok(Answer(Page::of(rows, size, |row| row.code.clone(), PharmacyView::from)))
 }
 
 pub async fn one(

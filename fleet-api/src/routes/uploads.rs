@@ -14,13 +14,13 @@ use device_model::{
     thing_name::ThingName,
     upload::{
         ContentHash, DIGEST_HEADER, MAX_PATH_BYTES, OBSERVED_AT_HEADER, PATH_HEADER, SEQUENCE_HEADER,
-        UploadId,
+        UploadId, is_share_path,
     },
 };
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Page, Path, Query, limit, position};
+use super::{Page, Path, Query, is_likely, limit, position};
 use crate::{
     auth::{Device, Reader},
     error::ApiError,
@@ -30,6 +30,9 @@ use crate::{
     },
     store,
 };
+
+/// What counts without loss everywhere, in JSON's numbers too.
+const SEQUENCES: std::ops::RangeInclusive<u64> = 1..=1 << 53;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,15 +76,20 @@ pub async fn list(
     State(fleet): State<Fleet>,
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<UploadView>>, ApiError> {
+    let size = limit(listing.limit)?;
+    let before: Option<(DateTime<Utc>, String)> = position(listing.cursor.as_deref())?;
+    if before.as_ref().is_some_and(|&(at, _)| !is_likely(at)) {
+        return Err(ApiError::malformed("cursor is none of ours"));
+    }
     let filter = store::uploads::Filter {
         thing: listing.thing,
         pharmacy: listing.pharmacy,
-        before: position(listing.cursor.as_deref())?,
-        limit: limit(listing.limit)?,
+        before,
+        limit: size.with_next(),
     };
     let rows = fleet.uploads(&filter).await?;
     let key = |row: &store::uploads::Row| (row.received_at, row.upload_id.clone());
-    Ok(Answer(Page::of(rows, filter.limit, key, UploadView::from)))
+    Ok(Answer(Page::of(rows, size, key, UploadView::from)))
 }
 
 pub async fn one(
@@ -96,29 +104,42 @@ pub async fn one(
 fn announced(upload_id: UploadId, thing: ThingName, headers: &HeaderMap) -> Result<Announced, ApiError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bad = |name: &str, what: &str| ApiError::malformed(format!("{name} must be {what}"));
-    if text(THING_HEADER).is_some_and(|other| other != thing.as_str()) {
-        return Err(ApiError::Forbidden);
+    if headers.contains_key(THING_HEADER) {
+        let named = text(THING_HEADER).ok_or_else(|| bad(THING_HEADER, "the name of a thing"))?;
+        if named != thing.as_str() {
+            return Err(ApiError::Forbidden);
+        }
     }
     let size = text(header::CONTENT_LENGTH.as_str()).ok_or(ApiError::LengthRequired)?;
-    let size: u64 = size.parse().map_err(|_| bad("content-length", "a number"))?;
+    let size = digits(size).ok_or_else(|| bad("content-length", "a number"))?;
     if size > MAX_BYTES {
         return Err(ApiError::TooLarge(MAX_BYTES));
     }
     let sha256 = text(DIGEST_HEADER).and_then(ContentHash::from_digest_header);
     let path = text(PATH_HEADER).and_then(|path| URL_SAFE_NO_PAD.decode(path).ok());
-    let path = path.filter(|path| (1..=MAX_PATH_BYTES).contains(&path.len()));
-    let observed_at = text(OBSERVED_AT_HEADER).and_then(|at| at.parse().ok());
-    let sequence = text(SEQUENCE_HEADER).and_then(|number| number.parse().ok());
-    let sequence = sequence.filter(|&number: &u64| i64::try_from(number).is_ok());
+    let path = path.ok_or_else(|| bad(PATH_HEADER, "a path in base64url without padding"))?;
+    if path.len() > MAX_PATH_BYTES {
+        return Err(bad(PATH_HEADER, &format!("a path of at most {MAX_PATH_BYTES} bytes")));
+    }
+    let observed_at = text(OBSERVED_AT_HEADER).and_then(|at| at.parse().ok()).filter(|&at| is_likely(at));
+    let sequence = text(SEQUENCE_HEADER).and_then(digits).filter(|count| SEQUENCES.contains(count));
     Ok(Announced {
         upload_id,
         thing,
-        path: path.ok_or_else(|| bad(PATH_HEADER, "a path in base64url"))?,
+        path: Some(path).filter(|path| is_share_path(path)).ok_or_else(|| {
+            bad(PATH_HEADER, "a relative path without NUL and without empty, `.` and `..` parts")
+        })?,
         sha256: sha256.ok_or_else(|| bad(DIGEST_HEADER, "a sha-256"))?,
         size,
-        observed_at: observed_at.ok_or_else(|| bad(OBSERVED_AT_HEADER, "a time as in RFC 3339"))?,
-        sequence: sequence.ok_or_else(|| bad(SEQUENCE_HEADER, "a count"))?,
+        observed_at: observed_at
+            .ok_or_else(|| bad(OBSERVED_AT_HEADER, "a time as in RFC 3339, of the years 2000 to 2100"))?,
+        sequence: sequence.ok_or_else(|| bad(SEQUENCE_HEADER, "a count from 1 to 2^53"))?,
     })
+}
+
+/// A number as we write them: no sign, no spaces.
+fn digits(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl From<store::uploads::Row> for UploadView {

@@ -119,6 +119,17 @@ pub(super) fn fault_words(code: &FaultCode) -> (&'static str, &'static str) {
             "This has gone by. Please give a time to come.",
         ),
         FaultCode::NotATime => ("時刻の形ではありません。例: 01:30", "This is not a time. E.g. 01:30"),
+        FaultCode::NotATimestamp => (
+            "日時の形ではありません。例: 2026-11-22T15:00:00Z",
+            "This is not a date and time. E.g. 2026-11-22T15:00:00Z",
+        ),
+        FaultCode::NotText => ("文字で入力してください。", "Please give text."),
+        FaultCode::NotANumber => ("整数で入力してください。", "Please give a whole number."),
+        FaultCode::NotABoolean => ("true か false を入力してください。", "Please give true or false."),
+        FaultCode::NotAList => ("一覧の形ではありません。", "This is not a list. Please give one."),
+        FaultCode::NotAnObject => {
+            ("項目の集まりの形ではありません。", "This is not a set of fields. Please give one.")
+        }
     }
 }
 
@@ -175,6 +186,10 @@ pub(super) fn verdict_words(verdict: &str) -> Option<(&'static str, &'static str
         code::NEWER_CHANGE => (
             "新しい変更が登録されたため、この変更は反映されません。新しい変更の結果を確認してください。",
             "A newer change took this one's place. Please see how that one ends.",
+        ),
+        code::JOURNAL_CORRUPT => (
+            "反映の途中でレセハブの記録が壊れたため、保存済みの設定で動いています。もう一度登録し、続くときは管理者に連絡してください。",
+            "The box lost its record of this change and runs the settings it had saved. Please register again; if it goes on, tell an administrator.",
         ),
         _ => return None,
     })

@@ -73,7 +73,7 @@ async fn a_command_that_cannot_be_written_down_is_not_acknowledged() {
 
     let answer = test.command("UOPERATOR", "lan tenpo-0001").await;
 
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    answer.assert_problem(503, "unavailable");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn what_slack_did_not_sign_just_now_is_turned_away() {
         for (abuse, request) in abuses(path) {
             let answer = test.send(request).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{abuse} at {path}");
-            assert_eq!(answer.text, "", "{abuse} at {path}");
+            answer.assert_problem(401, "unauthenticated");
         }
     }
 
@@ -57,7 +57,29 @@ async fn a_huge_body_is_not_read_to_its_end() {
     let unsigned = Request::post("/commands").body(Body::from(huge.clone())).unwrap();
 
     assert_eq!(test.send(unsigned).await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(test.send(signed("/commands", &huge)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    test.send(signed("/commands", &huge)).await.assert_problem(413, "too-large");
+    assert!(test.fleet.is_untouched());
+}
+
+#[tokio::test]
+async fn another_method_or_address_is_told_as_every_refusal_is() {
+    let test = TestApp::start().await;
+
+    for path in PATHS {
+        test.send(Request::get(path).body(Body::empty()).unwrap()).await.assert_problem(405, "wrong-method");
+    }
+    test.send(signed("/nothing", "")).await.assert_problem(404, "unknown-route");
+}
+
+#[tokio::test]
+async fn control_characters_do_not_get_in() {
+    let test = TestApp::start().await;
+
+    for text in ["lan \0", "\u{1b}[2J", "status \u{7f}"] {
+        let answer = test.command("UOPERATOR", text).await;
+        answer.assert_problem(400, "malformed-request");
+    }
+
     assert!(test.fleet.is_untouched());
 }
 
@@ -87,6 +109,7 @@ async fn what_cannot_be_read_is_a_bad_request() {
     for (path, body) in bad {
         let answer = test.send(signed(path, &body)).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {body}");
+        answer.assert_problem(400, "malformed-request");
     }
 
     assert!(test.fleet.is_untouched());

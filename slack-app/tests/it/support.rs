@@ -43,10 +43,21 @@ pub struct TestApp {
 /// What came back.
 pub struct Answer {
     pub status: StatusCode,
+    pub kind: Option<String>,
     pub text: String,
 }
 
 impl Answer {
+    /// A refusal in the one shape that all of them have.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, name: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.kind.as_deref(), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:recehub:problem:{name}"));
+        assert!(problem["status"] == status && problem["title"].is_string() && problem["detail"].is_string());
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
@@ -76,8 +87,9 @@ impl TestApp {
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = slack_app::router(self.app.clone()).oneshot(request).await.unwrap();
         let status = response.status();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, text: String::from_utf8(body.to_vec()).unwrap() }
+        Answer { status, kind, text: String::from_utf8(body.to_vec()).unwrap() }
     }
 
     pub async fn command(&self, user: &str, text: &str) -> Answer {
