@@ -22,7 +22,7 @@ pub fn router(hub: Hub) -> Router {
         .with_state(hub)
 }
 
-/// `{"service":"iotdata","fault":"status","status":503,"seconds":30}`; `fault` is refuse, delay or status.
+/// `{"service":"iotdata","fault":"status","status":503,"seconds":30}`; `fault` is refuse, cut, delay or status.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wanted {
@@ -60,9 +60,10 @@ async fn set(
 ) -> Result<StatusCode, (StatusCode, &'static str)> {
     let fault = match wanted.fault.as_str() {
         "refuse" => Fault::Refuse,
+        "cut" => Fault::Cut,
         "delay" => Fault::Delay(Duration::from_millis(wanted.delay_ms.unwrap_or(1000))),
         "status" => Fault::Status(wanted.status.unwrap_or(503)),
-        _ => return Err((StatusCode::BAD_REQUEST, "fault must be refuse, delay or status\n")),
+        _ => return Err((StatusCode::BAD_REQUEST, "fault must be refuse, cut, delay or status\n")),
     };
     let lasts = match wanted.seconds.map(Duration::try_from_secs_f64) {
         None => None,
@@ -70,6 +71,9 @@ async fn set(
         Some(Err(_)) => return Err((StatusCode::BAD_REQUEST, "seconds must be a positive number\n")),
     };
     hub.faults.set(wanted.service, fault, lasts, wanted.times);
+    if wanted.service == Service::Mqtt && fault == Fault::Cut {
+        hub.broker.disconnect_everyone();
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

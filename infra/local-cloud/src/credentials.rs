@@ -132,14 +132,15 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAdd
 }
 
 async fn answer(router: Router, peer: Peer, hub: &Hub, mut request: Request<Body>) -> Response {
-    match hub.faults.next(Service::Credentials) {
+    let fault = hub.faults.next(Service::Credentials);
+    match fault {
         Some(Fault::Refuse) => return cut(),
         Some(Fault::Status(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             return refusal(status, "a fault was asked for");
         }
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
-        None => {}
+        Some(Fault::Cut) | None => {}
     }
     // The policy variables of a thing exist on MQTT connections only, so there is no client id here.
     let ip = peer.address.ip().to_string();
@@ -149,7 +150,8 @@ async fn answer(router: Router, peer: Peer, hub: &Hub, mut request: Request<Body
     };
     let permissions = Arc::new(Mutex::new(permissions));
     request.extensions_mut().insert(Caller::Certificate { id: Arc::clone(&peer.certificate), permissions });
-    answered(router, request).await
+    let answer = answered(router, request).await;
+    if fault == Some(Fault::Cut) { cut() } else { answer }
 }
 
 async fn credentials(

@@ -21,8 +21,10 @@ pub enum Service {
 /// What happens instead of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection is closed without an answer.
+    /// The connection is closed without an answer, and nothing is done.
     Refuse,
+    /// What was asked for is done, and the connection is closed in the middle of the answer.
+    Cut,
     /// The answer comes later.
     Delay(Duration),
     /// An HTTP error of this status.

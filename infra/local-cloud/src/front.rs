@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{Request, StatusCode};
 use s3s::service::S3Service;
 use tower::ServiceExt as _;
@@ -57,9 +58,17 @@ async fn dispatch(State(front): State<Front>, request: Request<Body>) -> Respons
     match front.hub.faults.next(service) {
         Some(Fault::Refuse) => return cut(),
         Some(Fault::Status(status)) => return injected(service, status),
+        Some(Fault::Cut) => {
+            answer(front, service, scope.is_some(), parts, body).await;
+            return cut();
+        }
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
         None => {}
     }
+    answer(front, service, scope.is_some(), parts, body).await
+}
+
+async fn answer(front: Front, service: Service, signed: bool, parts: Parts, body: Body) -> Response {
     if service == Service::S3 {
         return s3(&front, Request::from_parts(parts, body)).await;
     }
@@ -79,7 +88,7 @@ async fn dispatch(State(front): State<Front>, request: Request<Body>) -> Respons
             principal: Arc::new(verified.principal),
             access_key_id: verified.access_key_id.into(),
         },
-        Err(SigV4Error::Missing) if scope.is_none() => Caller::Nobody,
+        Err(SigV4Error::Missing) if !signed => Caller::Nobody,
         Err(error) => {
             return IotError::other(error.status(), error.json_code(), error.to_string()).into_response();
         }

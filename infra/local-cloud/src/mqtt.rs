@@ -55,10 +55,11 @@ async fn accept(
     hub: Hub,
     stop: CancellationToken,
 ) {
-    match hub.faults.next(Service::Mqtt) {
+    let fault = hub.faults.next(Service::Mqtt);
+    match fault {
         Some(Fault::Refuse | Fault::Status(_)) => return,
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
-        None => {}
+        Some(Fault::Cut) | None => {}
     }
     let _ = stream.set_nodelay(true);
     let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
@@ -72,7 +73,7 @@ async fn accept(
     };
     let certificate =
         stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|it| certificate_id(it));
-    if let Some(certificate) = certificate {
+    if let Some(certificate) = certificate.filter(|_| fault != Some(Fault::Cut)) {
         Box::pin(connection::serve(stream, peer, certificate, hub, connection::REDELIVER, stop)).await;
     }
 }

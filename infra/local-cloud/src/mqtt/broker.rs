@@ -209,6 +209,11 @@ impl Broker {
         self.end_where(|client, _| client == client_id, EndReason::ServerInitiated) > 0
     }
 
+    /// Ends every connection.
+    pub fn disconnect_everyone(&self) {
+        self.end_where(|_, _| true, EndReason::ServerInitiated);
+    }
+
     /// How many clients are connected now.
     pub fn connected(&self) -> usize {
         let routes = self.shared.routes.lock();

@@ -199,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_the_known_keys_is_passed_over() {
+        let body = br#"{"state":{"reported":{"a":1}},"metadata":{},"timestamp":1,"mine":[]}"#;
+
+        let update = parse_update(body).unwrap();
+
+        assert_eq!((update.version, update.client_token), (None, None));
+        assert_eq!(update.state, json!({"reported": {"a": 1}}));
+    }
+
+    #[test]
     fn six_levels_are_taken_and_seven_are_not() {
         let nested = |levels: usize| {
             let inner = (1..levels).fold("1".to_owned(), |inner, _| format!(r#"{{"k":{inner}}}"#));

@@ -55,6 +55,35 @@ async fn lifecycle_events_come_twice_and_out_of_order_while_that_is_asked_for() 
 }
 
 #[tokio::test]
+async fn a_cut_request_was_done_and_a_refused_one_was_not() {
+    let cloud = TestCloud::start().await;
+    let iot = cloud.iot();
+    let there = async |thing: &str| iot.describe_thing().thing_name(thing).send().await.is_ok();
+
+    assert_eq!(post(&cloud, "faults", json!({"service": "iot", "fault": "cut", "times": 1})).await, 204);
+    assert!(iot.create_thing().thing_name("cut").send().await.is_err());
+    assert_eq!(post(&cloud, "faults", json!({"service": "iot", "fault": "refuse", "times": 1})).await, 204);
+    assert!(iot.create_thing().thing_name("refused").send().await.is_err());
+
+    assert!(there("cut").await, "only its answer was lost");
+    assert!(!there("refused").await);
+    assert_eq!(post(&cloud, "faults", json!({"service": "iot", "fault": "nonsense"})).await, 400);
+}
+
+#[tokio::test]
+async fn cut_mqtt_connections_end_and_new_ones_do_not_get_far_until_it_is_over() {
+    let cloud = TestCloud::start().await;
+    let one = cloud.device("one").await;
+    let mut connection = cloud.connect(&one).await;
+
+    assert_eq!(post(&cloud, "faults", json!({"service": "mqtt", "fault": "cut", "times": 1})).await, 204);
+
+    connection.ended().await;
+    assert!(Mqtt::connect(cloud.options(&one, "one")).await.is_err());
+    cloud.connect(&one).await;
+}
+
+#[tokio::test]
 async fn a_client_is_disconnected_on_request() {
     let cloud = TestCloud::start().await;
     let (watcher, one) = (cloud.device("watcher").await, cloud.device("one").await);

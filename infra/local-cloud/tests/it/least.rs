@@ -163,7 +163,7 @@ fn collect(at: &str, value: &Value, statements: &mut Vec<Statement>) {
                 statements.push(Statement { at: at.to_owned(), value: value.clone() });
             }
             for (key, inner) in map {
-                collect(&format!("{at}/{}", text(key)).trim_start_matches('/'), inner, statements);
+                collect(format!("{at}/{}", text(key)).trim_start_matches('/'), inner, statements);
             }
         }
         Value::Sequence(items) => {

@@ -12,6 +12,7 @@ mod packets;
 mod policy;
 mod rules;
 mod s3;
+mod s3_beside;
 mod shadow;
 mod sts;
 mod support;
