@@ -29,6 +29,10 @@ create table things (
     reported jsonb,
     reported_version bigint,
     reported_at timestamptz,
+    -- When its shadow was last read for no particular reason.
+    reconciled_at timestamptz,
+    -- Until then one dispatcher has the thing to itself, by this database's clock.
+    dispatched_until timestamptz,
     constraint things_pkey primary key (name),
     constraint things_name_form check (name ~ '^[A-Za-z0-9_-]{1,128}$'),
     constraint things_reported_whole check ((reported is null) = (reported_version is null) and (reported is null) = (reported_at is null))
@@ -49,3 +53,4 @@ create table assignments (
 );
 
 create index assignments_by_pharmacy on assignments (pharmacy_id, from_at desc);
+create index things_by_reconciliation on things (reconciled_at nulls first);

@@ -23,6 +23,8 @@ create table lan_changes (
     -- The shadow's version that carries it. A superseding change has one while it still waits as
     -- `queued` for the verdict on the change before it.
     shadow_version bigint,
+    -- Set before the shadow is written: from here on a box may have it, whatever became of the write.
+    handed_over_at timestamptz,
     idempotency_key text,
     request_hash bytea,
     requested_at timestamptz not null,
@@ -42,6 +44,7 @@ create table lan_changes (
     constraint lan_changes_closed check
         ((state in ('scheduled', 'queued', 'sent', 'trying')) = (closed_at is null)),
     constraint lan_changes_sent_has_version check (state <> 'sent' or shadow_version is not null),
+    constraint lan_changes_version_was_handed_over check (shadow_version is null or handed_over_at is not null),
     constraint lan_changes_reason_given check (reason <> ''),
     constraint lan_changes_idempotency_unique unique (requested_by, idempotency_key),
     constraint lan_changes_idempotency_whole check ((idempotency_key is null) = (request_hash is null))

@@ -28,7 +28,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -92,10 +95,13 @@ pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
     Ok(Fleet::new(parts))
 }
 
-/// Connects when it is first needed: an API whose database is away says so at /readyz.
+/// Connects when it is first needed: an API whose database is away says so at /readyz. Slack gives up
+/// after three seconds, so nobody waits longer for a lock.
 pub fn database(url: &str) -> anyhow::Result<PgPool> {
+    let options: PgConnectOptions = url.parse().context("DATABASE_URL cannot be used")?;
+    let options = options.options([("lock_timeout", "2s"), ("statement_timeout", "10s")]);
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5));
-    pool.connect_lazy(url).context("DATABASE_URL cannot be used")
+    Ok(pool.connect_lazy_with(options))
 }
 
 /// Brings the database up to this version of the program.

@@ -111,6 +111,8 @@ impl Fleet {
             // has to be given what ran before.
             let open = store::changes::open_of(db, &thing).await?;
             if !open.is_empty() && open.iter().all(|row| row.withdrawing.is_some()) {
+                // A box that never said what it runs has nothing to go back to: the dispatcher
+                // empties its shadow, or asks for it once the box has spoken.
                 self.restore(db, &change, reason, now).await?;
             }
         }
@@ -211,7 +213,7 @@ impl Fleet {
         by: &Actor,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
-        if change.state == ChangeState::Queued && change.shadow_version.is_none() {
+        if change.state == ChangeState::Queued && !change.handed_over {
             let step = Step::of(why.ends_as(), now);
             self.step(db, change, step, by).await?;
             return Ok(());
@@ -225,18 +227,16 @@ impl Fleet {
         Ok(())
     }
 
-    /// Asks for what ran before `change`, as a change of its own.
-    async fn restore(
+    /// Asks for what ran before `change`, as a change of its own; false: nobody knows what ran.
+    pub(super) async fn restore(
         &self,
         db: &mut PgConnection,
         change: &Change,
         reason: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<(), ApiError> {
-        // A box that never said what it runs has nothing to go back to: the dispatcher empties its
-        // shadow instead.
+    ) -> Result<bool, ApiError> {
         let Some(running) = self.running(db, &change.thing).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let reason = reason.map_or_else(
             || format!("takes back {}", change.change_id),
@@ -255,7 +255,8 @@ impl Fleet {
             idempotency: None,
             now,
         };
-        self.write_down(db, &restoring, &Actor::system()).await
+        self.write_down(db, &restoring, &Actor::system()).await?;
+        Ok(true)
     }
 
     /// What runs on the box as far as anybody knows: what it reports, else what it last applied.

@@ -16,6 +16,7 @@ use sqlx::{Acquire, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    aws::shadows::Shadow,
     error::ApiError,
     fleet::{
         Fleet,
@@ -65,9 +66,14 @@ pub async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
 pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
     let shadow = fleet.parts.shadows.read(thing).await;
     let shadow = shadow.map_err(|error| ApiError::unavailable("the device shadow", error))?;
-    let Some(shadow) = shadow.filter(|shadow| shadow.reported != json!({})) else {
-        return Ok(());
-    };
+    match shadow.filter(|shadow| shadow.reported != json!({})) {
+        Some(shadow) => take_in(fleet, thing, &shadow).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes in what the box has written into its shadow.
+pub(super) async fn take_in(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -> Result<(), ApiError> {
     let reported: Reported = match serde_json::from_value(shadow.reported.clone()) {
         Ok(reported) => reported,
         Err(error) => {

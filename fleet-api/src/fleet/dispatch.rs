@@ -1,5 +1,6 @@
 //! Carries open changes into shadows. A pass may be run again at any time: what stands in the shadow
-//! already is not written twice, and a crash between shadow and row is mended by the next pass.
+//! already is not written twice, and a crash between shadow and row is mended by the next pass. A change
+//! is marked as handed over before its shadow is written: only an unmarked one cannot be on a box.
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::{
         Fleet,
         actor::Actor,
         change::{Change, Step, Withdrawing},
+        collect,
     },
     store::{self, things},
 };
@@ -28,6 +30,9 @@ use crate::{
 const AT_ONCE: usize = 8;
 /// Somebody else may write between our reading and our writing, but not for ever.
 const RACES: usize = 5;
+/// How long one dispatcher has a thing to itself, should it die; it gives up before that.
+const LEASE: Duration = Duration::from_secs(30);
+const IN_TIME: Duration = Duration::from_secs(25);
 
 /// Runs passes: when nudged and every so often.
 pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
@@ -62,68 +67,151 @@ pub async fn pass(fleet: &Fleet) -> anyhow::Result<usize> {
     Ok(carried.buffer_unordered(AT_ONCE).fold(0, |sum, one| async move { sum + one }).await)
 }
 
+/// What is to be done to a shadow, judged on one reading of it.
+enum Plan {
+    /// The change goes into it.
+    Carry(Box<Change>),
+    /// The box never said a word: what it was to have is taken out again.
+    Empty(Vec<Change>),
+    /// The box is to go back to what it runs: that is a change of its own now.
+    Again,
+    Nothing,
+}
+
 /// Brings one thing's shadow up to its newest change. Another replica that is at it is left to it.
 async fn carry(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
-    let mut tx = fleet.db().begin().await?;
-    let db = tx.acquire().await?;
-    if !things::try_lock(db, thing).await? {
+    let mut db = fleet.db().acquire().await?;
+    let Some(lease) = things::lease(&mut db, thing, LEASE).await? else {
         return Ok(false);
-    }
-    let rows = store::changes::open_of(db, thing).await?;
-    let open: Vec<Change> =
-        rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?;
-    let carried = match open.iter().rfind(|change| change.withdrawing.is_none()) {
-        Some(next) if next.state == ChangeState::Queued && next.shadow_version.is_none() => {
-            // What is before it must be on its way out, or it has to wait for its verdict.
-            if open.iter().any(|change| change.seq < next.seq && change.withdrawing.is_none()) {
-                return Ok(false);
-            }
-            let version = write(fleet, thing, &desired_of(next)?).await?;
-            store::changes::set_shadow_version(db, &next.change_id, version).await?;
-            if open.len() == 1 {
-                mark_sent(fleet, db, next).await?;
-            }
-            true
-        }
-        Some(_) => false,
-        None => withdraw_unseen(fleet, db, thing, &open).await?,
     };
-    tx.commit().await?;
+    drop(db);
+    let carried = tokio::time::timeout(IN_TIME, carry_leased(fleet, thing)).await;
+    let mut db = fleet.db().acquire().await?;
+    things::release(&mut db, thing, lease).await?;
+    let carried = carried.map_err(|late| ApiError::unavailable("the device shadow", late)).flatten()?;
+    if carried {
+        // What was asked for meanwhile found the thing taken.
+        fleet.parts.nudge.notify_one();
+    }
     Ok(carried)
 }
 
-/// The change now stands in the shadow and nothing before it is open: it is sent.
+/// No connection and no lock is held while AWS is asked. What is written was judged on the version
+/// that it replaces: whoever else wrote since then makes us judge anew.
+async fn carry_leased(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
+    for _ in 0..RACES {
+        let shadow = read(fleet, thing).await?;
+        let plan = judge(fleet, thing, shadow.as_ref()).await?;
+        let wanted = match &plan {
+            Plan::Carry(change) => desired_of(change)?,
+            Plan::Empty(_) => json!({}),
+            Plan::Again => continue,
+            Plan::Nothing => return Ok(false),
+        };
+        let Some(version) = write(fleet, thing, &wanted, shadow.as_ref()).await? else {
+            continue;
+        };
+        match plan {
+            Plan::Carry(change) => record(fleet, thing, &change, version).await?,
+            Plan::Empty(changes) => close_unseen(fleet, thing, &changes).await?,
+            Plan::Again | Plan::Nothing => {}
+        }
+        return Ok(true);
+    }
+    let cause = anyhow::anyhow!("the shadow was written {RACES} times while we tried");
+    Err(ApiError::unavailable("the device shadow", cause))
+}
+
+/// Says what is to be done, and commits that a box may have it before anything is written.
+async fn judge(fleet: &Fleet, thing: &ThingName, shadow: Option<&Shadow>) -> Result<Plan, ApiError> {
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    let open = open_changes(db, thing).await?;
+    match open.iter().rfind(|change| change.withdrawing.is_none()) {
+        Some(next) if next.state == ChangeState::Queued && next.shadow_version.is_none() => {
+            // What is before it must be on its way out, or it has to wait for its verdict.
+            if open.iter().any(|change| change.seq < next.seq && change.withdrawing.is_none()) {
+                return Ok(Plan::Nothing);
+            }
+            store::changes::hand_over(db, &next.change_id, fleet.clock().now()).await?;
+            let next = next.clone();
+            tx.commit().await?;
+            Ok(Plan::Carry(Box::new(next)))
+        }
+        None if !open.is_empty() => match shadow {
+            Some(shadow) if shadow.reported != json!({}) => {
+                drop(tx);
+                go_back(fleet, thing, shadow).await
+            }
+            _ => Ok(Plan::Empty(open)),
+        },
+        _ => Ok(Plan::Nothing),
+    }
+}
+
+/// All that is open is to be taken back, and by now the box has spoken: its report may close it, else
+/// the box is asked to go back to what it runs.
+async fn go_back(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -> Result<Plan, ApiError> {
+    collect::take_in(fleet, thing, shadow).await?;
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    let open = open_changes(db, thing).await?;
+    let Some(last) = open.last().filter(|_| open.iter().all(|change| change.withdrawing.is_some())) else {
+        return Ok(Plan::Again);
+    };
+    let asked_before = store::changes::has_newer_handed_over(db, thing, last.seq).await?;
+    if asked_before || !fleet.restore(db, last, None, fleet.clock().now()).await? {
+        let cause =
+            anyhow::anyhow!("what became of change {} cannot be told from the report", last.change_id);
+        return Err(ApiError::Internal(cause));
+    }
+    tx.commit().await?;
+    Ok(Plan::Again)
+}
+
+/// The change stands in the shadow now.
+async fn record(fleet: &Fleet, thing: &ThingName, change: &Change, version: i64) -> Result<(), ApiError> {
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    // Read again: it may have been closed or taken back while AWS was asked.
+    let open = open_changes(db, thing).await?;
+    store::changes::set_shadow_version(db, &change.change_id, version).await?;
+    if let Some(first) = open.first().filter(|first| first.change_id == change.change_id)
+        && first.state == ChangeState::Queued
+    {
+        mark_sent(fleet, db, first).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A change that stands in the shadow and has nothing open before it is sent.
 pub(crate) async fn mark_sent(fleet: &Fleet, db: &mut PgConnection, change: &Change) -> Result<(), ApiError> {
     let step = Step::of(ChangeState::Sent, fleet.clock().now());
     fleet.step(db, change, step, &Actor::system()).await?;
     Ok(())
 }
 
-/// Takes back what a box that never said a word cannot have taken up: its shadow is emptied.
-async fn withdraw_unseen(
-    fleet: &Fleet,
-    db: &mut PgConnection,
-    thing: &ThingName,
-    open: &[Change],
-) -> Result<bool, ApiError> {
-    if open.is_empty() {
-        return Ok(false);
-    }
-    let shadow = read(fleet, thing).await?;
-    if let Some(shadow) = &shadow
-        && shadow.reported != json!({})
-    {
-        // It has spoken since: its report tells what became of them.
-        return Ok(false);
-    }
-    write(fleet, thing, &json!({})).await?;
-    for change in open {
+/// Closes what a box that never said a word cannot have taken up: its shadow is empty now.
+async fn close_unseen(fleet: &Fleet, thing: &ThingName, changes: &[Change]) -> Result<(), ApiError> {
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    things::lock(db, thing).await?;
+    for change in changes {
         let ends_as = change.withdrawing.map_or(ChangeState::Cancelled, Withdrawing::ends_as);
         let mut step = Step::of(ends_as, fleet.clock().now());
         step.detail = Some("taken back before the box ever reported".to_owned());
         fleet.step(db, change, step, &Actor::system()).await?;
     }
-    Ok(true)
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Under the thing's lock, oldest first.
+async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {
+    things::lock(db, thing).await?;
+    let rows = store::changes::open_of(db, thing).await?;
+    Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
 }
 
 fn desired_of(change: &Change) -> Result<Value, ApiError> {
@@ -139,28 +227,28 @@ fn desired_of(change: &Change) -> Result<Value, ApiError> {
     serde_json::to_value(desired).map_err(|error| ApiError::Internal(error.into()))
 }
 
-/// Makes the desired side be `wanted`, stale keys nulled. Answers the version that has it.
-async fn write(fleet: &Fleet, thing: &ThingName, wanted: &Value) -> Result<i64, ApiError> {
-    for _ in 0..RACES {
-        let shadow = read(fleet, thing).await?;
-        let (desired, version) = match shadow {
-            Some(shadow) => (shadow.desired, Some(shadow.version)),
-            None => (json!({}), None),
-        };
-        let patch = merge_patch(&desired, wanted);
-        match version {
-            // Written before a crash, or nothing is to be emptied.
-            Some(version) if patch == json!({}) => return Ok(version),
-            _ => {}
-        }
-        let written = fleet.parts.shadows.write_desired(thing, &patch, version).await;
-        match written.map_err(|error| ApiError::unavailable("the device shadow", error))? {
-            Written::At(version) => return Ok(version),
-            Written::Conflict => {}
-        }
+/// Makes the desired side be `wanted`, stale keys nulled, if the shadow still is as it was read.
+/// Answers the version that has it; None: somebody wrote in between.
+async fn write(
+    fleet: &Fleet,
+    thing: &ThingName,
+    wanted: &Value,
+    shadow: Option<&Shadow>,
+) -> Result<Option<i64>, ApiError> {
+    let nothing = json!({});
+    let patch = merge_patch(shadow.map_or(&nothing, |shadow| &shadow.desired), wanted);
+    if let Some(shadow) = shadow
+        && patch == nothing
+    {
+        // Written before a crash, or nothing is to be emptied.
+        return Ok(Some(shadow.version));
     }
-    let cause = anyhow::anyhow!("the shadow was written {RACES} times while we tried");
-    Err(ApiError::unavailable("the device shadow", cause))
+    let version = shadow.map(|shadow| shadow.version);
+    let written = fleet.parts.shadows.write_desired(thing, &patch, version).await;
+    match written.map_err(|error| ApiError::unavailable("the device shadow", error))? {
+        Written::At(version) => Ok(Some(version)),
+        Written::Conflict => Ok(None),
+    }
 }
 
 async fn read(fleet: &Fleet, thing: &ThingName) -> Result<Option<Shadow>, ApiError> {

@@ -26,6 +26,7 @@ pub struct Row {
     pub shadow_version: Option<i64>,
     pub request_hash: Option<Vec<u8>>,
     pub requested_at: DateTime<Utc>,
+    pub handed_over: bool,
 }
 
 pub struct NewChange<'a> {
@@ -72,6 +73,7 @@ impl Row {
             replaces: self.replaces.map(|id| id.parse().map_err(undecodable)).transpose()?,
             requested_at: self.requested_at,
             shadow_version: self.shadow_version,
+            handed_over: self.handed_over,
             seq: self.seq,
             steps: Vec::new(),
         })
@@ -112,7 +114,7 @@ pub async fn find(db: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<R
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
          from lan_changes c left join pharmacies p using (pharmacy_id) where c.change_id = $1",
         id.as_str(),
     )
@@ -127,7 +129,7 @@ pub async fn by_key(db: &mut PgConnection, requested_by: &str, key: &str) -> sql
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.requested_by = $1 and c.idempotency_key = $2",
         requested_by,
@@ -144,7 +146,7 @@ pub async fn open_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<V
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.closed_at is null order by c.seq",
         thing.as_str(),
@@ -160,7 +162,7 @@ pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Res
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.state = 'applied' order by c.seq desc limit 1",
         thing.as_str(),
@@ -176,7 +178,7 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Ro
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where ($1::text is null or c.thing = $1) and ($2::text is null or p.code = $2)
            and ($3::text is null or c.state = $3) and (not $4 or c.closed_at is null)
@@ -226,6 +228,31 @@ pub async fn withdraw(db: &mut PgConnection, id: &ChangeId, why: Withdrawing) ->
     Ok(())
 }
 
+/// From now on a box may have it.
+#[tracing::instrument(name = "db.changes.hand_over", skip_all, fields(change.id = %id))]
+pub async fn hand_over(db: &mut PgConnection, id: &ChangeId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update lan_changes set handed_over_at = $2
+         where change_id = $1 and handed_over_at is null and closed_at is null",
+        id.as_str(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// True if a newer change of the thing has been on its way: what there was to restore was restored.
+#[tracing::instrument(name = "db.changes.has_newer_handed_over", skip_all, fields(thing.name = %thing))]
+pub async fn has_newer_handed_over(db: &mut PgConnection, thing: &ThingName, seq: i64) -> sqlx::Result<bool> {
+    let row = sqlx::query!(
+        "select from lan_changes where thing = $1 and seq > $2 and handed_over_at is not null limit 1",
+        thing.as_str(),
+        seq,
+    );
+    Ok(row.fetch_optional(db).await?.is_some())
+}
+
 #[tracing::instrument(name = "db.changes.set_shadow_version", skip_all, fields(change.id = %id))]
 pub async fn set_shadow_version(db: &mut PgConnection, id: &ChangeId, version: i64) -> sqlx::Result<()> {
     sqlx::query!(
@@ -244,7 +271,7 @@ pub async fn due_things(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Resu
     let rows = sqlx::query_scalar!(
         "select distinct thing from lan_changes c
          where closed_at is null and next_attempt_at <= $1
-           and (state = 'queued' and shadow_version is null
+           and (state = 'queued' and shadow_version is null and withdrawing is null
                 or withdrawing is not null and not exists
                     (select from lan_changes other
                      where other.thing = c.thing and other.closed_at is null and other.withdrawing is null))",

@@ -1,5 +1,7 @@
 //! Boxes, what they last reported, and the lock under which one of them is worked on.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use device_model::{shadow::Reported, thing_name::ThingName};
 use serde_json::Value;
@@ -40,12 +42,37 @@ pub async fn lock(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<bool
     Ok(row.fetch_optional(db).await?.is_some())
 }
 
-/// As `lock`, but leaves the thing to whoever works on it.
-#[tracing::instrument(name = "db.things.try_lock", skip_all, fields(thing.name = %thing))]
-pub async fn try_lock(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<bool> {
-    let row =
-        sqlx::query!("select from things where name = $1 for no key update skip locked", thing.as_str());
-    Ok(row.fetch_optional(db).await?.is_some())
+/// Gives the thing's shadow to one dispatcher for a while; None: another has it. Answers what the
+/// lease is given back by.
+#[tracing::instrument(name = "db.things.lease", skip_all, fields(thing.name = %thing))]
+pub async fn lease(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    time: Duration,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "update things set dispatched_until = now() + $2::float8 * interval '1 second'
+         where name = (select name from things
+                       where name = $1 and (dispatched_until is null or dispatched_until <= now())
+                       for no key update skip locked)
+         returning dispatched_until as \"until!\"",
+        thing.as_str(),
+        time.as_secs_f64(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+#[tracing::instrument(name = "db.things.release", skip_all, fields(thing.name = %thing))]
+pub async fn release(db: &mut PgConnection, thing: &ThingName, until: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update things set dispatched_until = null where name = $1 and dispatched_until = $2",
+        thing.as_str(),
+        until,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Keeps what the box reported; false: something newer is known.

@@ -4,6 +4,7 @@
 
 mod changes;
 mod coverage;
+mod handover;
 mod identity;
 mod refusals;
 mod slack;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use fleet_api::aws::{
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 type Metadata = Vec<(&'static str, String)>;
 
@@ -30,6 +32,13 @@ pub struct State {
     pub broken: BTreeSet<String>,
     /// So many writes meet somebody else's write.
     pub races: usize,
+    /// So many writes are done, and their answer is lost.
+    pub lost_answers: usize,
+    /// What the box reports as soon as the shadow has been read once more.
+    pub report_after_read: Option<Value>,
+    /// Calls wait here until the test lets them go; how many do.
+    pub gate: Option<Arc<Semaphore>>,
+    pub held: usize,
     /// Certificate id -> (thing, active).
     pub certificates: BTreeMap<String, (String, bool)>,
     pub live_checks: usize,
@@ -60,6 +69,32 @@ impl FakeAws {
         shadow.reported = reported;
     }
 
+    /// From now on shadows and the registry answer only when the gate is opened.
+    pub fn shut(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().gate = Some(gate.clone());
+        gate
+    }
+
+    /// Waits until somebody stands before the gate.
+    pub async fn someone_is_held(&self) {
+        let held = async {
+            while self.state().held == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), held).await.expect("nobody came");
+    }
+
+    async fn pass_gate(&self) {
+        let gate = self.state().gate.clone();
+        if let Some(gate) = gate {
+            self.state().held += 1;
+            gate.acquire().await.unwrap().forget();
+            self.state().held -= 1;
+        }
+    }
+
     fn up(&self) -> anyhow::Result<MutexGuard<'_, State>> {
         let state = self.state();
         anyhow::ensure!(!state.down, "AWS is down");
@@ -74,9 +109,15 @@ fn empty() -> Shadow {
 #[async_trait]
 impl Shadows for FakeAws {
     async fn read(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
-        let state = self.up()?;
+        self.pass_gate().await;
+        let mut state = self.up()?;
         anyhow::ensure!(!state.broken.contains(thing.as_str()), "this shadow does not answer");
-        Ok(state.shadows.get(thing.as_str()).cloned())
+        let read = state.shadows.get(thing.as_str()).cloned();
+        if let Some(reported) = state.report_after_read.take() {
+            drop(state);
+            self.report(thing.as_str(), reported);
+        }
+        Ok(read)
     }
 
     async fn write_desired(
@@ -85,6 +126,7 @@ impl Shadows for FakeAws {
         patch: &Value,
         version: Option<i64>,
     ) -> anyhow::Result<Written> {
+        self.pass_gate().await;
         let mut state = self.up()?;
         if state.races > 0 {
             state.races -= 1;
@@ -98,7 +140,12 @@ impl Shadows for FakeAws {
         }
         merge(&mut shadow.desired, patch);
         shadow.version += 1;
-        Ok(Written::At(shadow.version))
+        let version = shadow.version;
+        if state.lost_answers > 0 {
+            state.lost_answers -= 1;
+            anyhow::bail!("the answer was lost");
+        }
+        Ok(Written::At(version))
     }
 }
 

@@ -1,0 +1,151 @@
+//! Between row and shadow: lost answers, reports that come in between, an AWS that takes its time.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::{TestApi, reported, verdict};
+
+const BOX: &str = "tenpo-0042";
+
+async fn api_with_box(db: PgPool) -> TestApi {
+    let api = TestApi::new(db).await;
+    api.register(BOX).await;
+    api
+}
+
+async fn cancel(api: &TestApi, id: &str) -> Value {
+    api.post(&format!("/v1/changes/{id}/cancel"), Value::Null).await.expect(202)
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_change_whose_write_was_not_answered_is_closed_by_the_box_alone(db: PgPool) {
+    let api = api_with_box(db).await;
+    let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.aws.state().lost_answers = 1;
+    assert_eq!(api.dispatch().await, 0);
+    assert_eq!(api.aws.desired(BOX)["changeId"], id, "the box may have it");
+
+    assert_eq!(cancel(&api, &id).await["withdrawing"], "cancel");
+    assert_eq!(api.state(&id).await, "queued");
+    let verdicts = json!([verdict(&id, "applied", &Value::Null)]);
+    api.aws.report(BOX, reported("192.168.10.20/24", &Value::Null, &verdicts));
+    api.collect().await;
+
+    assert_eq!(api.state(&id).await, "applied");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn superseding_a_change_whose_write_was_not_answered_does_not_close_it(db: PgPool) {
+    let api = api_with_box(db).await;
+    let old = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.aws.state().lost_answers = 1;
+    api.dispatch().await;
+
+    let new = api.wish(BOX, "192.168.10.30/24", json!({"supersede": true})).await;
+    assert_eq!(api.change(&old).await["withdrawing"], "supersede");
+    assert_eq!(api.dispatch().await, 1);
+    assert_eq!(api.aws.desired(BOX)["changeId"], new);
+    let verdicts =
+        json!([verdict(&new, "rolled_back", &Value::Null), verdict(&old, "applied", &Value::Null)]);
+    api.aws.report(BOX, reported("192.168.10.20/24", &Value::Null, &verdicts));
+    api.collect().await;
+
+    assert_eq!(api.state(&old).await, "applied");
+    assert_eq!(api.state(&new).await, "rolled_back");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_box_that_first_speaks_after_the_cancellation_is_asked_to_go_back(db: PgPool) {
+    let api = api_with_box(db).await;
+    let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.dispatch().await;
+    cancel(&api, &id).await;
+    api.aws.report(BOX, reported("192.168.10.9/24", &Value::Null, &json!([])));
+
+    assert_eq!(api.dispatch().await, 1);
+
+    goes_back(&api, &id).await;
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_box_that_first_speaks_while_its_shadow_is_emptied_is_asked_to_go_back(db: PgPool) {
+    let api = api_with_box(db).await;
+    let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.dispatch().await;
+    cancel(&api, &id).await;
+    api.aws.state().report_after_read = Some(reported("192.168.10.9/24", &Value::Null, &json!([])));
+
+    assert_eq!(api.dispatch().await, 1);
+
+    goes_back(&api, &id).await;
+}
+
+/// The box has been given what it ran before, and its word on that ends the story of `id`.
+async fn goes_back(api: &TestApi, id: &str) {
+    assert_eq!(api.state(id).await, "sent");
+    let desired = api.aws.desired(BOX);
+    assert_eq!(desired["lan"]["address"], "192.168.10.9/24");
+    let restoring = desired["changeId"].as_str().unwrap();
+    assert_eq!(api.change(restoring).await["replaces"], id);
+    let verdicts = json!([verdict(restoring, "applied", &Value::Null)]);
+    api.aws.report(BOX, reported("192.168.10.9/24", &Value::Null, &verdicts));
+    api.collect().await;
+    assert_eq!(api.state(id).await, "cancelled");
+    assert_eq!(api.dispatch().await, 0, "there is nothing left to do");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_slow_aws_holds_neither_a_wish_nor_a_connection(db: PgPool) {
+    let api = api_with_box(db).await;
+    let old = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    let gate = api.aws.shut();
+
+    let meanwhile = async {
+        // The reading goes through, the writing waits.
+        api.aws.someone_is_held().await;
+        gate.add_permits(1);
+        let marked = async {
+            let sql = "select count(*) from lan_changes where handed_over_at is not null";
+            while sqlx::query_scalar::<_, i64>(sql).fetch_one(&api.db).await.unwrap() == 0 {}
+        };
+        tokio::time::timeout(Duration::from_secs(10), marked).await.unwrap();
+        api.aws.someone_is_held().await;
+        assert_eq!(api.db.num_idle(), api.db.size() as usize, "a connection is held over the call");
+        let wish = api.wish(BOX, "192.168.10.30/24", json!({"supersede": true}));
+        let new = tokio::time::timeout(Duration::from_secs(10), wish).await.expect("the wish had to wait");
+        gate.add_permits(100);
+        new
+    };
+    let (carried, new) = tokio::join!(api.dispatch(), meanwhile);
+
+    assert_eq!(carried, 1);
+    assert_eq!(api.change(&old).await["withdrawing"], "supersede");
+    assert_eq!(api.steps(&old).await, ["queued", "sent"]);
+    assert_eq!(api.dispatch().await, 1);
+    assert_eq!(api.aws.desired(BOX)["changeId"], new);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_thing_is_left_to_the_replica_that_has_it_until_its_lease_is_over(db: PgPool) {
+    let api = api_with_box(db).await;
+    api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    let lease = |until: &'static str| sqlx::query(until).execute(&api.db);
+
+    lease("update things set dispatched_until = now() + interval '1 minute'").await.unwrap();
+    assert_eq!(api.dispatch().await, 0);
+    lease("update things set dispatched_until = now() - interval '1 second'").await.unwrap();
+    assert_eq!(api.dispatch().await, 1);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn nobody_waits_for_a_lock_longer_than_slack_waits_for_us(db: PgPool) {
+    let url = sqlx::ConnectOptions::to_url_lossy(&*db.connect_options());
+    let pool = fleet_api::database(url.as_str()).unwrap();
+
+    let lock: String = sqlx::query_scalar("show lock_timeout").fetch_one(&pool).await.unwrap();
+    let statement: String = sqlx::query_scalar("show statement_timeout").fetch_one(&pool).await.unwrap();
+
+    assert_eq!((lock.as_str(), statement.as_str()), ("2s", "10s"));
+}
