@@ -89,8 +89,11 @@ pub mod code {
     /// A newer change took this one's place.
     pub const NEWER_CHANGE: &str = "NEWER_CHANGE";
 
+    /// The box could not read how far it had got; it runs what its interface had saved.
+    pub const JOURNAL_CORRUPT: &str = "JOURNAL_CORRUPT";
+
     /// Every one of them, for whoever has to have words for each.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         GATEWAY_SILENT,
         SHARE_LOGIN,
         CLOUD_UNREACHABLE,
@@ -104,5 +107,6 @@ pub mod code {
         WINDOW_MISSED,
         PASSWORD_UNREADABLE,
         NEWER_CHANGE,
+        JOURNAL_CORRUPT,
     ];
 }
