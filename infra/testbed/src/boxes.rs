@@ -70,6 +70,11 @@ impl RecehubBox {
         self.home.join("state/device.key.pem")
     }
 
+    /// What the agent has said.
+    pub fn agent_log(&self) -> PathBuf {
+        self.logs.join(format!("agent-{}.log", self.thing))
+    }
+
     /// The folder in which the fake LAN interface keeps its state and its gate.
     pub fn lan(&self) -> PathBuf {
         self.home.join("state/lan-fake")

@@ -143,7 +143,7 @@ fn tour(bed: &Testbed) -> Result<Vec<String>> {
             bed.api_token, bed.fleet_api
         ),
         format!(
-            "curl -s -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --aws-sigv4 aws:amz:{}:s3 --user {}:{} '{}/{}?list-type=2&prefix=rx/{thing}/'",
+            "curl -s -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --aws-sigv4 aws:amz:{}:s3 --user {}:{} '{}/{}?list-type=2&prefix=rx%2F{thing}%2F'",
             cloud.region,
             key.id,
             key.secret,

@@ -5,8 +5,10 @@ use testbed::samba::Share;
 #[tokio::test]
 async fn a_file_put_by_smb_lies_in_the_folder_and_only_its_user_gets_in() {
     let scratch = tempfile::tempdir().unwrap();
-    let port =
-        testbed::ports::Ports::open(scratch.path(), std::collections::BTreeMap::default()).unwrap().take("smb-1").unwrap();
+    let port = testbed::ports::Ports::open(scratch.path(), std::collections::BTreeMap::default())
+        .unwrap()
+        .take("smb-1")
+        .unwrap();
     let mut share = Share::new(scratch.path(), port, "right").unwrap();
     let smbd = share.start(&scratch.path().join("log"), "smbd").await.unwrap();
     let local = scratch.path().join("local");
