@@ -3,27 +3,31 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use device_model::lan::ReservedRanges;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api_session::{ApiSession, signature::Audience},
-    capture::{Capture, spool::Spool},
+    capture::{Capture, MOST_WAITING, spool::Spool},
     clients::{Clients, Patience},
     clock::Clock,
     config::{Config, LanBackend},
     credentials::CredentialSource,
+    health::Health,
     identity::Identity,
     lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal},
-    lifecycle,
+    lifecycle, newest,
     shadow::{ShadowSync, mqtt::Endpoint},
+    space::Space,
     status::StatusSource,
     store::Store,
     upload::Uploader,
 };
 
 const RESCAN_EVERY: Duration = Duration::from_mins(1);
+/// Of more than these the newest count: a report tells how it is, a wish what is wanted, now.
+const MOST_REPORTS: usize = 16;
+const MOST_WISHES: usize = 16;
 
 /// Runs the box's agent until it is told to end. It needs its folders and its identity, not the cloud.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -38,27 +42,41 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
 
+    let health = Health::new(Arc::clone(&clock));
+    let space = Arc::new(Space::of(config.home.state_dir.clone(), config.free_floor_bytes));
     let capture = Capture {
         share: config.share_dir.clone(),
         spool: spool.clone(),
         clock: Arc::clone(&clock),
+        space: Arc::clone(&space),
+        excludes: config.excludes.clone(),
+        health: Arc::clone(&health),
         rescan_every: RESCAN_EVERY,
+        most_waiting: MOST_WAITING,
     };
     tasks.spawn(capture.run(stop.clone()));
-    tasks.spawn(uploader(&config, &identity, &clock, &spool)?.run(stop.clone()));
+    tasks.spawn(uploader(&config, &identity, &clock, &spool, &health)?.run(stop.clone()));
 
-    let (reports, reported) = mpsc::unbounded_channel();
-    let (desired, wanted) = mpsc::unbounded_channel();
+    let (reports, reported) = newest::queue(MOST_REPORTS);
+    let (desired, wanted) = newest::queue(MOST_WISHES);
     let LanBackend::Fake { folder } = &config.lan;
     let interface = FakeLan::open(folder)
         .with_context(|| format!("the fake LAN in {} is of no use", folder.display()))?;
     let reader = Reader {
         thing: config.home.thing.clone(),
         sealing: identity.sealing.clone(),
-        reserved: ReservedRanges::default(),
+        reserved: config.reserved.clone(),
     };
-    let applier = Applier::resume(interface, Journal(store), Arc::clone(&clock), reader, reports).await?;
-    tasks.spawn(applier.run(wanted, stop.clone()));
+    // A task of its own from the first step on: a journal that cannot be written must not keep the rest.
+    let (lan_clock, lan_health, lan_stop) = (Arc::clone(&clock), Arc::clone(&health), stop.clone());
+    tasks.spawn(async move {
+        let resume = Applier::resume(interface, Journal(store), lan_clock, reader, reports, lan_health);
+        let applier = tokio::select! {
+            () = lan_stop.cancelled() => return Ok(()),
+            applier = resume => applier?,
+        };
+        applier.run(wanted, lan_stop).await
+    });
 
     let shadow = ShadowSync {
         endpoint: Endpoint {
@@ -68,9 +86,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             tls: Arc::clone(&identity.tls),
         },
         clock: Arc::clone(&clock),
-        status: StatusSource { spool, clock, identity, state_dir: config.home.state_dir.clone(), sent: None },
+        status: StatusSource::new(spool, clock, identity, space, Arc::clone(&health)),
         reports: reported,
         desired,
+        health,
     };
     tasks.spawn(shadow.run(stop.clone()));
     tracing::info!(thing.name = %config.home.thing, "the agent runs");
@@ -82,12 +101,17 @@ fn uploader(
     identity: &Identity,
     clock: &Arc<Clock>,
     spool: &Spool,
+    health: &Arc<Health>,
 ) -> anyhow::Result<Uploader> {
     let thing = &config.home.thing;
     let patience = Patience::default();
     let clients = Clients::new(&identity.tls, &patience)?;
-    let credentials =
-        CredentialSource::new(clients.calls.clone(), &config.credentials_url, &config.role_alias, thing.clone())?;
+    let credentials = CredentialSource::new(
+        clients.calls.clone(),
+        &config.credentials_url,
+        &config.role_alias,
+        thing.clone(),
+    )?;
     let audience = Audience {
         sts_host: config.sts_host.clone(),
         region: config.sts_region.clone(),
@@ -109,5 +133,6 @@ fn uploader(
         thing: thing.clone(),
         session: Arc::new(session),
         spool: spool.clone(),
+        health: Arc::clone(health),
     })
 }

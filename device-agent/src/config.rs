@@ -2,8 +2,10 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use device_model::thing_name::ThingName;
+use device_model::{lan::ReservedRanges, thing_name::ThingName};
 use url::Url;
+
+use crate::{capture::exclude::Excludes, space};
 
 /// Where the box keeps itself; enough for `status`.
 #[derive(Debug, Clone)]
@@ -37,6 +39,11 @@ pub struct Config {
     pub role_alias: String,
     pub ca_file: PathBuf,
     pub lan: LanBackend,
+    /// Networks of the box's own line, which the pharmacy's side may not use.
+    pub reserved: ReservedRanges,
+    pub excludes: Excludes,
+    /// With less free space than this nothing new is taken from the share.
+    pub free_floor_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -99,6 +106,13 @@ impl<'a> Reader<'a> {
         let role_alias = self.want("RECEHUB_ROLE_ALIAS");
         let ca_file = self.want("RECEHUB_CA_FILE");
         let lan = self.lan(home.as_ref());
+        let reserved = self.or_default("RECEHUB_RESERVED_RANGES", ReservedRanges::default());
+        // Set and empty is an answer too: nothing is left out.
+        let excludes = match (self.var)("RECEHUB_EXCLUDE") {
+            Some(text) => Excludes::read(&text),
+            None => Excludes::default(),
+        };
+        let free_floor_bytes = self.or_default("RECEHUB_FREE_FLOOR_BYTES", space::DEFAULT_FLOOR);
         Some(Config {
             home: home?,
             share_dir: share_dir?,
@@ -112,6 +126,9 @@ impl<'a> Reader<'a> {
             role_alias: role_alias?,
             ca_file: ca_file?,
             lan: lan?,
+            reserved: reserved?,
+            excludes,
+            free_floor_bytes: free_floor_bytes?,
         })
     }
 
@@ -157,6 +174,10 @@ impl<'a> Reader<'a> {
         text.parse().map_err(|error| self.faults.push(format!("{name}: {error}"))).ok()
     }
 
+    fn or_default<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: T) -> Option<T> {
+        if self.may(name).is_some() { self.want(name) } else { Some(default) }
+    }
+
     fn may(&self, name: &str) -> Option<String> {
         (self.var)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
@@ -194,6 +215,33 @@ mod tests {
         for name in ["THING", "STATE_DIR", "SHARE_DIR", "FLEET_API", "MQTT_PORT", "CA_FILE"] {
             let name = format!("RECEHUB_{name}");
             assert_eq!(faults.0.iter().filter(|fault| fault.starts_with(&name)).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_need_not_be_set_has_a_default_and_an_empty_list_of_exceptions_is_one() {
+        let complete = |name: &str| match name {
+            "RECEHUB_THING" => Some("tenpo-0001".to_owned()),
+            "RECEHUB_MQTT_PORT" => Some("8883".to_owned()),
+            "RECEHUB_LAN_BACKEND" => Some("fake".to_owned()),
+            "RECEHUB_RESERVED_RANGES" | "RECEHUB_FREE_FLOOR_BYTES" | "RECEHUB_EXCLUDE" => None,
+            "RECEHUB_FLEET_API" | "RECEHUB_CREDENTIALS_URL" => Some("https://localhost".to_owned()),
+            _ => Some("x".to_owned()),
+        };
+        let with = |name: &'static str, value: &'static str| {
+            Config::read(move |asked| if asked == name { Some(value.to_owned()) } else { complete(asked) })
+        };
+
+        let default = Config::read(complete).unwrap();
+        let all = with("RECEHUB_EXCLUDE", "").unwrap();
+        let wan = with("RECEHUB_RESERVED_RANGES", "192.168.0.0/17").unwrap();
+
+        assert_eq!(default.free_floor_bytes, 64 * 1024 * 1024);
+        assert!(default.excludes.matches(b".hidden") && !all.excludes.matches(b".hidden"));
+        assert_eq!(default.reserved, ReservedRanges::default());
+        assert_eq!(wan.reserved, "192.168.0.0/17".parse().unwrap());
+        for name in ["RECEHUB_RESERVED_RANGES", "RECEHUB_FREE_FLOOR_BYTES"] {
+            assert!(with(name, "lots").unwrap_err().to_string().starts_with(name));
         }
     }
 

@@ -24,6 +24,9 @@ pub enum Failure {
     /// Anything else, e.g. 500 or an answer that makes no sense.
     #[error("the cloud's answer is of no use: {0}")]
     Unusable(String),
+    /// The box itself: its disk, or that it has too many files open.
+    #[error("the box itself failed: {0}")]
+    Local(String),
 }
 
 /// A wish to wait longer than this is not believed.

@@ -17,18 +17,21 @@ use device_model::{
     shadow::{Effective, KEPT_VERDICTS, TrialPhase},
 };
 use serde_json::Value;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::Backoff,
     clock::Clock,
+    health::Health,
     lan::{
         desire::{Desire, Reader},
-        journal::{Found, Journal},
+        journal::{Corrupt, Found, Journal},
         state::{Ending, Event, Machine, Profile, State},
         window::Missed,
     },
+    newest,
+    store::StoreError,
 };
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -68,7 +71,8 @@ pub struct Applier<I> {
     journal: Journal,
     clock: Arc<Clock>,
     reader: Reader,
-    reports: mpsc::UnboundedSender<Value>,
+    reports: newest::Sender<Value>,
+    health: Arc<Health>,
     machine: Machine,
     since: DateTime<Utc>,
     ended: HashSet<ChangeId>,
@@ -90,15 +94,14 @@ impl<I: LanInterface> Applier<I> {
         journal: Journal,
         clock: Arc<Clock>,
         reader: Reader,
-        reports: mpsc::UnboundedSender<Value>,
+        reports: newest::Sender<Value>,
+        health: Arc<Health>,
     ) -> anyhow::Result<Self> {
-        let machine = match journal.read().await? {
-            Found::Machine(machine) => *machine,
-            Found::Nothing => Machine::settled(interface.saved().await?),
-            Found::Corrupt(error) => {
-                tracing::error!(error, "JOURNAL_CORRUPT: going on with what the interface has saved");
-                Machine::settled(interface.saved().await?)
-            }
+        let found = journal.read().await?;
+        let (machine, corrupt) = match found {
+            Found::Machine(machine) => (*machine, None),
+            Found::Nothing => (Machine::settled(interface.saved().await?), None),
+            Found::Corrupt(corrupt) => (Machine::settled(interface.saved().await?), Some(*corrupt)),
         };
         let mut applier = Self {
             ended: journal.ended().await?,
@@ -108,16 +111,37 @@ impl<I: LanInterface> Applier<I> {
             clock,
             reader,
             reports,
+            health,
             machine,
             pending: None,
         };
-        applier.advance(Event::Restarted).await?;
+        match corrupt {
+            Some(corrupt) => applier.go_on_without_journal(corrupt).await?,
+            None => applier.advance(Event::Restarted).await?,
+        }
         Ok(applier)
+    }
+
+    /// A trial may be on the interface that nobody knows of: what is saved goes on first, so that what
+    /// is reported then is what runs.
+    async fn go_on_without_journal(&mut self, corrupt: Corrupt) -> anyhow::Result<()> {
+        tracing::error!(error = corrupt.error, "JOURNAL_CORRUPT: going on with what the interface has saved");
+        Health::set(&self.health.journal_corrupt, true);
+        self.until_done("roll back", || self.interface.roll_back(&self.machine.current)).await;
+        let is_saved = corrupt.wanted.is_some_and(|wanted| wanted == self.machine.current);
+        let ending = corrupt.change.map(|change| Ending::unjournalled(change, is_saved));
+        let verdict = ending.map(|ending| self.verdict(ending));
+        self.write(&self.machine, verdict.as_ref()).await?;
+        if let Some(verdict) = verdict {
+            self.note(&verdict);
+        }
+        self.report().await;
+        Ok(())
     }
 
     pub async fn run(
         mut self,
-        mut desired: mpsc::UnboundedReceiver<Value>,
+        mut desired: newest::Receiver<Value>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         loop {
@@ -125,18 +149,27 @@ impl<I: LanInterface> Applier<I> {
                 () = stop.cancelled() => return Ok(()),
                 woken = self.wake(&mut desired) => woken,
             };
-            match woken {
-                Woken::Event(event) => self.advance(event).await?,
-                Woken::Desire(desire) => self.take(desire).await?,
-                Woken::Nobody => return Ok(()),
+            let act = async {
+                match woken {
+                    Woken::Event(event) => self.advance(event).await?,
+                    Woken::Desire(desire) => self.take(desire).await?,
+                    Woken::Nobody => return Ok(true),
+                }
+                self.settle_pending().await.map(|()| false)
+            };
+            let over = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                over = act => over?,
+            };
+            if over {
+                return Ok(());
             }
-            self.settle_pending().await?;
         }
     }
 
     /// Acts on the present state until something comes of it. Before the commit point a newer wish
     /// cuts in; from there on it waits. What is known already disturbs nothing.
-    async fn wake(&self, desired: &mut mpsc::UnboundedReceiver<Value>) -> Woken {
+    async fn wake(&self, desired: &mut newest::Receiver<Value>) -> Woken {
         let may_cut_in =
             matches!(self.machine.state, State::Idle | State::Staged { .. } | State::Trying { .. });
         let mut act = pin!(self.act());
@@ -218,7 +251,10 @@ impl<I: LanInterface> Applier<I> {
     async fn advance(&mut self, event: Event) -> anyhow::Result<()> {
         let (machine, ending) = self.machine.clone().on(event)?;
         let verdict = ending.map(|ending| self.verdict(ending));
-        self.journal.write(&machine, verdict.clone()).await?;
+        // What stands in the journal already need not be written: a restart works on a full disk too.
+        if verdict.is_some() || machine != self.machine {
+            self.write(&machine, verdict.as_ref()).await?;
+        }
         if let Some((change, phase, attempt)) = machine.state.trial() {
             tracing::info!(change.id = %change, attempt, "LAN change is {phase:?}");
         }
@@ -227,7 +263,22 @@ impl<I: LanInterface> Applier<I> {
         if let Some(verdict) = verdict {
             self.note(&verdict);
         }
-        self.report().await
+        self.report().await;
+        Ok(())
+    }
+
+    /// Nothing happens before it is in the journal: as long as the store cannot take it, it waits.
+    async fn write(&self, machine: &Machine, verdict: Option<&Verdict>) -> Result<(), StoreError> {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        loop {
+            match self.journal.write(machine, verdict.cloned()).await {
+                Err(StoreError::Sqlite(error)) => {
+                    tracing::error!(error, "the journal cannot be written; trying again");
+                    sleep(backoff.next_wait()).await;
+                }
+                written => return written,
+            }
+        }
     }
 
     async fn take(&mut self, desire: Desire) -> anyhow::Result<()> {
@@ -254,9 +305,10 @@ impl<I: LanInterface> Applier<I> {
     /// Ends a change that was never in hand.
     async fn close(&mut self, ending: Ending) -> anyhow::Result<()> {
         let verdict = self.verdict(ending);
-        self.journal.close(verdict.clone()).await?;
+        self.write(&self.machine, Some(&verdict)).await?;
         self.note(&verdict);
-        self.report().await
+        self.report().await;
+        Ok(())
     }
 
     fn verdict(&self, ending: Ending) -> Verdict {
@@ -271,18 +323,27 @@ impl<I: LanInterface> Applier<I> {
     }
 
     fn note(&mut self, verdict: &Verdict) {
+        if verdict.code.as_deref() != Some(code::JOURNAL_CORRUPT) {
+            // A change has come to its end by the journal: it works again.
+            Health::set(&self.health.journal_corrupt, false);
+        }
         let code = verdict.code.as_deref().unwrap_or_default();
         tracing::info!(change.id = %verdict.change_id, code, "LAN change is {}", verdict.verdict.as_str());
         self.ended.insert(verdict.change_id.clone());
     }
 
-    async fn report(&self) -> anyhow::Result<()> {
-        let verdicts = self.journal.verdicts(KEPT_VERDICTS).await?;
+    async fn report(&self) {
+        let verdicts = match self.journal.verdicts(KEPT_VERDICTS).await {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                tracing::error!(%error, "the LAN's state cannot be reported now");
+                return;
+            }
+        };
         let effective = self.interface.effective().await;
         let report = report::report(&self.machine, effective, verdicts, self.since);
         // While the process ends, nobody may be left to send it; the next start reports again.
         drop(self.reports.send(report));
-        Ok(())
     }
 }
 

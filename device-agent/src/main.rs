@@ -1,4 +1,4 @@
-//! The agent's command line: `run`, `enroll`, `status`.
+//! The agent's command line: `run`, `enroll`, `status`, `retry`.
 
 use std::{
     io::{IsTerminal, Write},
@@ -8,9 +8,11 @@ use std::{
 use clap::{Parser, Subcommand};
 use device_agent::{
     agent,
+    capture::spool,
     config::{Config, Enrolment, Home},
     identity::enrolment::{self, Outcome},
     status::LocalStatus,
+    store,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +38,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Lets what was set aside be tried again, whether the agent runs or not.
+    Retry,
 }
 
 fn main() -> ExitCode {
@@ -87,6 +91,11 @@ async fn execute(command: Command) -> anyhow::Result<()> {
                 }
             };
             Ok(writeln!(std::io::stdout(), "{said}")?)
+        }
+        Command::Retry => {
+            let home = Home::read(var)?;
+            let retried = spool::aside::retry(&store::open_to_change(&home.state_dir)?)?;
+            Ok(writeln!(std::io::stdout(), "to be tried again: {retried}")?)
         }
         Command::Status { json } => {
             let status = LocalStatus::read(&Home::read(var)?)?;

@@ -9,15 +9,14 @@ use std::{sync::Arc, time::Duration};
 
 use device_model::shadow::{LAN_SHADOW, STATUS_SHADOW};
 use serde_json::Value;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::Backoff,
     clock::Clock,
+    health::Health,
+    newest,
     shadow::{
         exchange::{Action, Exchange},
         mqtt::{Connection, Endpoint, Heard},
@@ -38,9 +37,10 @@ pub struct ShadowSync {
     pub clock: Arc<Clock>,
     pub status: StatusSource,
     /// What the LAN side wants the shadow to show, step by step.
-    pub reports: mpsc::UnboundedReceiver<Value>,
+    pub reports: newest::Receiver<Value>,
     /// Where the desired state goes, whole.
-    pub desired: mpsc::UnboundedSender<Value>,
+    pub desired: newest::Sender<Value>,
+    pub health: Arc<Health>,
 }
 
 enum End {
@@ -56,6 +56,7 @@ impl ShadowSync {
             match self.connection(&mut exchange, &mut backoff, &stop).await? {
                 End::Stopped => return Ok(()),
                 End::Lost(why) => {
+                    self.health.line_is(false);
                     let wait = backoff.next_wait();
                     tracing::warn!(
                         error = why,
@@ -95,6 +96,7 @@ impl ShadowSync {
                 Err(_) => return Ok(End::Lost("no answer to the subscription".to_owned())),
             },
         }
+        self.health.line_is(true);
         tracing::info!(thing.name = %self.endpoint.thing, "connected over MQTT");
         let end = self.talk(&mut line, exchange, backoff, stop).await;
         line.close().await;
@@ -119,33 +121,63 @@ impl ShadowSync {
                 }
             }
             let overdue = exchange.waits_since().map(|since| since + ANSWER_TIMEOUT);
+            let retry_at = self.status.retry_at();
             actions = tokio::select! {
                 () = stop.cancelled() => return Ok(End::Stopped),
                 () = tokio::time::sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
                     return Ok(End::Lost("the shadow does not answer".to_owned()));
                 }
                 Some(report) = self.reports.recv() => exchange.report(report),
-                _ = look_at_status.tick() => {
-                    if let Some(status) = self.status.due().await? {
-                        let topic = topics::update(&self.endpoint.thing, STATUS_SHADOW);
-                        if let Err(why) = line.publish(topic, status.to_string().into_bytes()) {
-                            return Ok(End::Lost(why));
-                        }
+                _ = look_at_status.tick() => match self.tell_status(line).await {
+                    Ok(()) => Vec::new(),
+                    Err(why) => return Ok(End::Lost(why)),
+                },
+                () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {
+                    match self.tell_status(line).await {
+                        Ok(()) => Vec::new(),
+                        Err(why) => return Ok(End::Lost(why)),
                     }
-                    Vec::new()
                 }
                 heard = line.next() => match heard {
                     Heard::Down(why) => return Ok(End::Lost(why)),
                     Heard::Up => Vec::new(),
-                    Heard::Message { topic, payload } => match Answer::read(&topic, &self.endpoint.thing, LAN_SHADOW) {
-                        Some(answer) => {
+                    Heard::Message { topic, payload } => {
+                        if let Some(answer) = Answer::read(&topic, &self.endpoint.thing, LAN_SHADOW) {
                             backoff.reset();
                             exchange.heard(answer, &payload)
+                        } else {
+                            self.status_heard(&topic, &payload);
+                            Vec::new()
                         }
-                        None => Vec::new(),
-                    },
+                    }
                 },
             };
+        }
+    }
+
+    async fn tell_status(&mut self, line: &Connection) -> Result<(), String> {
+        match self.status.due().await {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => {
+                let topic = topics::update(&self.endpoint.thing, STATUS_SHADOW);
+                line.publish(topic, status.to_string().into_bytes())
+            }
+            // A box whose store fails has the more need to be reached.
+            Err(error) => {
+                tracing::error!(%error, "how the box is cannot be told now");
+                Ok(())
+            }
+        }
+    }
+
+    fn status_heard(&mut self, topic: &str, payload: &[u8]) {
+        match Answer::read(topic, &self.endpoint.thing, STATUS_SHADOW) {
+            Some(Answer::UpdateAccepted) => self.status.taken(),
+            Some(Answer::UpdateRejected) => {
+                let why: Value = serde_json::from_slice(payload).unwrap_or_default();
+                self.status.not_taken(&why["code"]);
+            }
+            _ => {}
         }
     }
 
@@ -169,6 +201,10 @@ impl ShadowSync {
     }
 
     fn topics(&self) -> Vec<String> {
-        Answer::ALL.iter().map(|answer| answer.topic(&self.endpoint.thing, LAN_SHADOW)).collect()
+        let thing = &self.endpoint.thing;
+        // AWS IoT takes at most eight in one packet.
+        let lan = Answer::ALL.iter().map(|answer| answer.topic(thing, LAN_SHADOW));
+        let status = [Answer::UpdateAccepted, Answer::UpdateRejected];
+        lan.chain(status.iter().map(|answer| answer.topic(thing, STATUS_SHADOW))).collect()
     }
 }

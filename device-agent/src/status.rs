@@ -1,49 +1,97 @@
 //! How the box is: for the shadow `status`, and for whoever stands in front of it.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use device_model::{outcome::Verdict, status::Status};
+use device_model::{
+    outcome::Verdict,
+    status::{Alarm, Backlog, Status},
+};
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
+    backoff::Backoff,
     capture::spool::{self, Spool},
     clock::Clock,
     config::Home,
+    health::Health,
     identity::Identity,
     lan::{journal, state::Machine},
+    space::{Space, free_bytes},
     store::{self, StoreError},
 };
 
 const AT_LEAST_EVERY: Duration = Duration::from_hours(1);
+/// A little less than the look that it is for.
+const WHILE_AN_ALARM_STANDS: Duration = Duration::from_secs(55);
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_MOST: Duration = Duration::from_mins(10);
 
 /// Knows the box's status, and when it is worth a message.
 pub struct StatusSource {
     pub spool: Spool,
     pub clock: Arc<Clock>,
     pub identity: Arc<Identity>,
-    pub state_dir: PathBuf,
-    pub sent: Option<(Instant, Status)>,
+    pub space: Arc<Space>,
+    pub health: Arc<Health>,
+    sent: Option<(Instant, Status)>,
+    retry: Backoff,
+    retry_at: Option<Instant>,
 }
 
 impl StatusSource {
-    pub fn forget_what_was_sent(&mut self) {
-        self.sent = None;
+    pub fn new(
+        spool: Spool,
+        clock: Arc<Clock>,
+        identity: Arc<Identity>,
+        space: Arc<Space>,
+        health: Arc<Health>,
+    ) -> Self {
+        let retry = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        Self { spool, clock, identity, space, health, sent: None, retry, retry_at: None }
     }
 
-    /// The update to publish, if there is news or an hour has gone by.
+    pub fn forget_what_was_sent(&mut self) {
+        self.sent = None;
+        self.retry_at = None;
+    }
+
+    /// The shadow did not take it: it is sent again, after a while that grows.
+    pub fn not_taken(&mut self, code: &Value) {
+        let wait = self.retry.next_wait();
+        tracing::warn!(%code, "the shadow does not take the status; it is sent again");
+        self.sent = None;
+        self.retry_at = Some(Instant::now() + wait);
+    }
+
+    pub fn taken(&mut self) {
+        self.retry.reset();
+    }
+
+    /// When to look again, if that is not at the next usual look.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// The update to publish, if there is news, or an alarm that stands, or an hour has gone by.
     pub async fn due(&mut self) -> Result<Option<Value>, StoreError> {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(None);
+        }
+        self.retry_at = None;
         let status = self.now().await?;
         let worth_it = match &self.sent {
             None => true,
-            Some((at, last)) => at.elapsed() >= AT_LEAST_EVERY || is_news(last, &status),
+            Some((at, last)) => at.elapsed() >= at_least_every(&status) || is_news(last, &status),
         };
         if !worth_it {
             return Ok(None);
@@ -55,16 +103,46 @@ impl StatusSource {
 
     async fn now(&self) -> Result<Status, StoreError> {
         let (backlog, last_receipt_at) = self.spool.backlog().await?;
+        let at = self.clock.now();
+        let backlog = backlog.aged(at);
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        let alarms = alarms(
+            &backlog,
+            self.space.is_low(),
+            is_set(&self.health.refused),
+            is_set(&self.health.journal_corrupt),
+        );
         Ok(Status {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             backlog,
-            free_bytes: free_bytes(&self.state_dir),
+            free_bytes: self.space.free(),
             last_receipt_at,
             certificate: self.identity.certificate_age(&self.clock),
             clock: self.clock.standing(),
-            at: self.clock.now(),
+            line: self.health.line(),
+            alarms,
+            excluded: self.health.excluded.load(Ordering::Relaxed),
+            at,
         })
     }
+}
+
+fn alarms(backlog: &Backlog, disk_low: bool, refused: bool, journal_corrupt: bool) -> Vec<Alarm> {
+    [
+        (backlog.quarantined > 0, Alarm::Quarantined),
+        (backlog.is_old(), Alarm::BacklogOld),
+        (disk_low, Alarm::DiskLow),
+        (refused, Alarm::UploadsRefused),
+        (journal_corrupt, Alarm::JournalCorrupt),
+    ]
+    .into_iter()
+    .filter_map(|(stands, alarm)| stands.then_some(alarm))
+    .collect()
+}
+
+/// The line is metered: once a minute only while there is something to look at.
+fn at_least_every(status: &Status) -> Duration {
+    if status.alarms.is_empty() { AT_LEAST_EVERY } else { WHILE_AN_ALARM_STANDS }
 }
 
 fn is_news(last: &Status, now: &Status) -> bool {
@@ -72,21 +150,21 @@ fn is_news(last: &Status, now: &Status) -> bool {
         || last.backlog.quarantined != now.backlog.quarantined
         || last.last_receipt_at != now.last_receipt_at
         || last.clock != now.clock
+        || last.alarms != now.alarms
+        || last.line.as_ref().map(|line| line.up) != now.line.as_ref().map(|line| line.up)
 }
 
 /// Updates merge, so what is not there any more is nulled.
 fn update(status: &Status) -> Value {
     let mut reported = json!(status);
-    for (parent, field) in [("/backlog", "oldestAt"), ("", "lastReceiptAt")] {
+    for (parent, field) in
+        [("/backlog", "oldestAt"), ("/backlog", "oldestAgeSeconds"), ("", "lastReceiptAt"), ("", "line")]
+    {
         if let Some(Value::Object(fields)) = reported.pointer_mut(parent) {
             fields.entry(field).or_insert(Value::Null);
         }
     }
     json!({"state": {"reported": reported}})
-}
-
-fn free_bytes(folder: &Path) -> u64 {
-    rustix::fs::statvfs(folder).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
 /// What `device-agent status` shows: read from the store, whether the agent runs or not.
@@ -95,7 +173,7 @@ fn free_bytes(folder: &Path) -> u64 {
 pub struct LocalStatus {
     pub thing: String,
     pub agent_version: String,
-    pub backlog: device_model::status::Backlog,
+    pub backlog: Backlog,
     pub free_bytes: u64,
     pub last_receipt_at: Option<DateTime<Utc>>,
     pub receipts: u64,
@@ -118,7 +196,7 @@ impl LocalStatus {
         Ok(Self {
             thing: home.thing.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            backlog: spool::backlog(&db)?,
+            backlog: spool::backlog(&db)?.aged(Clock::system().now()),
             free_bytes: free_bytes(&home.state_dir),
             last_receipt_at: spool::last_receipt_at(&db)?,
             receipts: db.query_row("select count(*) from receipts", [], |row| row.get(0))?,
@@ -168,5 +246,33 @@ impl LocalLan {
             settings: machine.map_or(Value::Null, |machine| json!(machine.current.lan)),
             last_verdict: journal::verdicts(db, 1)?.into_iter().next(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_alarm_stands_for_its_own_reason_and_is_told_every_minute() {
+        let aside = Backlog { quarantined: 1, ..Backlog::default() };
+        let old = Backlog { oldest_age_seconds: Some(901), ..Backlog::default() };
+        let none = Backlog::default();
+
+        assert_eq!(alarms(&none, false, false, false), []);
+        assert_eq!(alarms(&aside, false, false, false), [Alarm::Quarantined]);
+        assert_eq!(alarms(&old, false, false, false), [Alarm::BacklogOld]);
+        assert_eq!(alarms(&none, true, false, false), [Alarm::DiskLow]);
+        assert_eq!(alarms(&none, false, true, false), [Alarm::UploadsRefused]);
+        assert_eq!(alarms(&none, false, false, true), [Alarm::JournalCorrupt]);
+        let mut status: Status = serde_json::from_value(json!({"agentVersion": "0", "freeBytes": 1,
+            "backlog": {"count": 0, "quarantined": 0}, "certificate": {"serial": "1", "ageDays": 0},
+            "clock": "synced", "at": "2026-11-22T12:00:00Z"}))
+        .unwrap();
+        let quiet = status.clone();
+        assert_eq!(at_least_every(&status), Duration::from_hours(1));
+        status.alarms.push(Alarm::DiskLow);
+        assert!(at_least_every(&status) < Duration::from_mins(1));
+        assert!(is_news(&quiet, &status));
     }
 }

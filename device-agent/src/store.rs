@@ -16,8 +16,12 @@ use tokio::sync::oneshot;
 const FILE: &str = "agent.db";
 /// More jobs than this are not put into one transaction.
 const BATCH: usize = 128;
-const VERSION: i64 = 1;
-const SCHEMA: &str = "
+/// Space that is given up when there is none left, so that what waits can still be sent and dropped.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: u64 = 1024 * 1024;
+/// What leads from each version of the schema to the next.
+const STEPS: [&str; 2] = [FIRST, SECOND];
+const FIRST: &str = "
 create table meta (key text primary key, value) without rowid;
 -- What was last seen at each path, so that an unchanged file is not sent again.
 create table observed (
@@ -38,6 +42,15 @@ create table lan_journal (id integer primary key check (id = 1), machine text no
 create table lan_verdicts (
     number integer primary key autoincrement, change_id text not null unique, verdict text not null
 );
+";
+
+const SECOND: &str = "
+-- Refused: the cloud will never take it. Else what is set aside is torn, and is replaced by the next
+-- whole copy.
+alter table spool add column refused integer not null default 0;
+create index spool_aside on spool (path) where quarantined is not null;
+-- Since when nothing stands at the path.
+alter table observed add column missing_since text;
 ";
 
 #[derive(Clone)]
@@ -62,11 +75,17 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
         let path = folder.join(FILE);
-        let connection = connect(&path).map_err(|error| StoreError::Open { path, error })?;
+        let reserve = folder.join(RESERVE);
+        let connection = connect(&path).or_else(|error| {
+            // A full disk has no room even for what SQLite keeps beside the database.
+            if give_up(&reserve) { connect(&path) } else { Err(error) }
+        });
+        let connection = connection.map_err(|error| StoreError::Open { path, error })?;
+        lay_by(&reserve);
         let (jobs, waiting) = mpsc::channel();
         thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || serve(&connection, &waiting))
+            .spawn(move || serve(&connection, &waiting, &reserve))
             .map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
         Ok(Self { jobs })
     }
@@ -91,8 +110,21 @@ pub fn open_to_read(folder: &Path) -> Result<Connection, StoreError> {
     Connection::open_with_flags(&path, flags).map_err(|error| StoreError::Open { path, error })
 }
 
+/// Opens the database of an agent that may be running, to change a little in it.
+pub fn open_to_change(folder: &Path) -> Result<Connection, StoreError> {
+    let path = folder.join(FILE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(&path, flags)?;
+        connection.pragma_update(None, "busy_timeout", 5000)?;
+        Ok(connection)
+    };
+    open().map_err(|error| StoreError::Open { path: path.clone(), error })
+}
+
 trait Job: Send {
-    fn work(&mut self, connection: &Connection) -> bool;
+    /// True if its work may stay. It is the disk that fails and not the job: all of them fail.
+    fn work(&mut self, connection: &Connection) -> rusqlite::Result<bool>;
     fn answer(self: Box<Self>, committed: Result<(), String>);
 }
 
@@ -107,9 +139,17 @@ where
     T: Send,
     W: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
 {
-    fn work(&mut self, connection: &Connection) -> bool {
-        self.result = self.work.take().map(|work| work(connection));
-        matches!(self.result, Some(Ok(_)))
+    fn work(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        match self.work.take().map(|work| work(connection)) {
+            // SQLite has ended the transaction by itself then.
+            Some(Err(error)) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                Err(error)
+            }
+            result => {
+                self.result = result;
+                Ok(matches!(self.result, Some(Ok(_))))
+            }
+        }
     }
 
     fn answer(self: Box<Self>, committed: Result<(), String>) {
@@ -132,19 +172,44 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // A small box: the page cache need not hold more than a few files.
     connection.pragma_update(None, "cache_size", -1024)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version < VERSION {
-        connection
-            .execute_batch(&format!("begin immediate; {SCHEMA} pragma user_version = {VERSION}; commit;"))?;
+    for (step, next) in STEPS.iter().zip(1i64..) {
+        if version < next {
+            connection
+                .execute_batch(&format!("begin immediate; {step} pragma user_version = {next}; commit;"))?;
+        }
     }
     Ok(connection)
 }
 
-fn serve(connection: &Connection, waiting: &mpsc::Receiver<Box<dyn Job>>) {
+/// Keeps space for a worse day, if there is some now.
+fn lay_by(reserve: &Path) {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(reserve);
+    let kept = file.is_ok_and(|file| {
+        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES).is_ok()
+    });
+    if !kept {
+        drop(fs::remove_file(reserve));
+    }
+}
+
+/// True if there was anything to give up.
+fn give_up(reserve: &Path) -> bool {
+    let given_up = fs::remove_file(reserve).is_ok();
+    if given_up {
+        tracing::error!("the disk is full; the reserve is given up");
+    }
+    given_up
+}
+
+fn serve(connection: &Connection, waiting: &mpsc::Receiver<Box<dyn Job>>, reserve: &Path) {
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
         batch.extend(waiting.try_iter().take(BATCH - 1));
         let committed = commit_together(connection, &mut batch).map_err(|error| {
             drop(connection.execute_batch("rollback"));
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+                give_up(reserve);
+            }
             error.to_string()
         });
         for job in batch {
@@ -157,7 +222,7 @@ fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusql
     connection.execute_batch("begin")?;
     for job in batch {
         connection.execute_batch("savepoint job")?;
-        if !job.work(connection) {
+        if !job.work(connection)? {
             connection.execute_batch("rollback to job")?;
         }
         connection.execute_batch("release job")?;

@@ -1,11 +1,9 @@
 //! Sends what the spool holds, oldest first, and drops an entry only against a receipt that agrees
 //! with it in every field.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+mod pace;
+
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::SecondsFormat;
@@ -16,28 +14,31 @@ use device_model::{
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use url::Url;
 
 use crate::{
     api_session::ApiSession,
-    backoff::Backoff,
     capture::{
         complete::Body,
-        spool::{Entry, Spool},
+        spool::{Entry, Spool, aside::Aside},
     },
     clients::Patience,
     failure::Failure,
+    health::Health,
     store::StoreError,
+    upload::pace::Pace,
 };
 
 const IN_FLIGHT: usize = 4;
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
+/// One answer of no use holds the others up no longer than this.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// After 403 nothing but a person helps; the box asks now and then whether one has.
 const REFUSED_WAIT: Duration = Duration::from_mins(10);
+/// Someone else may put an entry back: `device-agent retry`.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 pub struct Uploader {
     /// Without a time-out for reading: see [`crate::clients::Clients::uploads`].
@@ -47,16 +48,7 @@ pub struct Uploader {
     pub thing: ThingName,
     pub session: Arc<ApiSession>,
     pub spool: Spool,
-}
-
-/// Who is being sent, who must wait, and until when all must.
-struct Pace {
-    in_flight: HashSet<u64>,
-    deferred: HashMap<u64, (Instant, Backoff)>,
-    paused_until: Option<Instant>,
-    backoff: Backoff,
-    /// A refusal is told once, not at each try.
-    told: bool,
+    pub health: Arc<Health>,
 }
 
 enum Outcome {
@@ -79,6 +71,7 @@ impl Uploader {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = this.spool.wait_for_more() => {}
+                () = sleep(LOOK_EVERY) => {}
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 Some(ended) = tasks.join_next() => {
                     let (entry, outcome) = ended?;
@@ -101,6 +94,13 @@ impl Uploader {
             }
             pace.paused_until = None;
         }
+        while let Some((sequence, receipt)) = pace.unsettled.pop() {
+            pace.in_flight.remove(&sequence);
+            self.settle(pace, sequence, receipt).await?;
+            if pace.paused_until.is_some() {
+                return Ok(pace.paused_until);
+            }
+        }
         let free = IN_FLIGHT.saturating_sub(pace.in_flight.len());
         if free == 0 {
             return Ok(None);
@@ -108,7 +108,14 @@ impl Uploader {
         let mut next: Option<Instant> = None;
         let limit = free + pace.in_flight.len() + pace.deferred.len();
         let mut free = free;
-        for entry in self.spool.waiting(limit).await? {
+        let waiting = match self.spool.waiting(limit).await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                pace.wait_for_store(error)?;
+                return Ok(pace.paused_until);
+            }
+        };
+        for entry in waiting {
             if free == 0 || pace.in_flight.contains(&entry.sequence) {
                 continue;
             }
@@ -132,6 +139,18 @@ impl Uploader {
 
     async fn conclude(&self, pace: &mut Pace, entry: &Entry, outcome: Outcome) -> anyhow::Result<()> {
         pace.in_flight.remove(&entry.sequence);
+        match &outcome {
+            Outcome::Settled(_) => {
+                Health::set(&self.health.refused, false);
+                self.health.line_is(true);
+            }
+            Outcome::Failed(Failure::Forbidden) => {
+                Health::set(&self.health.refused, true);
+                self.health.line_is(true);
+            }
+            Outcome::Failed(Failure::Line(_)) => self.health.line_is(false),
+            _ => {}
+        }
         let failure = match outcome {
             Outcome::Settled(receipt) => {
                 pace.succeeded(entry.sequence);
@@ -141,15 +160,17 @@ impl Uploader {
                     sequence = entry.sequence,
                     "the cloud has it"
                 );
-                return Ok(self.spool.settle(entry.sequence, receipt).await?);
+                return self.settle(pace, entry.sequence, receipt).await;
             }
             Outcome::Renumbered => return Ok(()),
-            Outcome::Store(error) => return Err(error.into()),
-            Outcome::Torn(reason) => return self.set_aside(pace, entry, reason).await,
+            Outcome::Store(error) => return pace.wait_for_store(error),
+            Outcome::Torn(reason) => return self.set_aside(pace, entry, Aside::Torn, reason).await,
             Outcome::Failed(failure) => failure,
         };
         let wait = match &failure {
-            Failure::Unfit(_) => return self.set_aside(pace, entry, failure.to_string()).await,
+            Failure::Unfit(_) => {
+                return self.set_aside(pace, entry, Aside::Refused, failure.to_string()).await;
+            }
             Failure::Forbidden => REFUSED_WAIT,
             Failure::Busy { retry_after, .. } => {
                 let jitter = pace.backoff.next_wait();
@@ -157,9 +178,9 @@ impl Uploader {
             }
             Failure::Unauthorized | Failure::Line(_) => pace.backoff.next_wait(),
             // Maybe only this one: it steps back, so that it cannot hold the others up.
-            Failure::Unusable(_) => {
+            Failure::Unusable(_) | Failure::Local(_) => {
                 pace.defer(entry.sequence);
-                pace.backoff.next_wait().min(FIRST_WAIT * 5)
+                pace.backoff.next_wait().min(SHORT_WAIT)
             }
         };
         pace.pause(wait);
@@ -167,15 +188,38 @@ impl Uploader {
         Ok(())
     }
 
-    async fn set_aside(&self, pace: &mut Pace, entry: &Entry, reason: String) -> anyhow::Result<()> {
+    async fn settle(&self, pace: &mut Pace, sequence: u64, receipt: Receipt) -> anyhow::Result<()> {
+        match self.spool.settle(sequence, receipt.clone()).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                pace.in_flight.insert(sequence);
+                pace.unsettled.push((sequence, receipt));
+                pace.wait_for_store(error)
+            }
+        }
+    }
+
+    async fn set_aside(
+        &self,
+        pace: &mut Pace,
+        entry: &Entry,
+        why: Aside,
+        reason: String,
+    ) -> anyhow::Result<()> {
         pace.deferred.remove(&entry.sequence);
         tracing::error!(
             sequence = entry.sequence,
             size_bytes = entry.size,
             error = reason,
-            "set an entry aside that will never be taken as it is"
+            "set an entry aside that cannot be sent as it is"
         );
-        Ok(self.spool.quarantine(entry.sequence, reason).await?)
+        match self.spool.quarantine(entry.sequence, why, reason).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                pace.defer(entry.sequence);
+                pace.wait_for_store(error)
+            }
+        }
     }
 
     async fn send(&self, entry: &Entry) -> Outcome {
@@ -200,10 +244,11 @@ impl Uploader {
 
     async fn put(&self, entry: &Entry, token: &str) -> Outcome {
         let body = match self.spool.body(entry.sequence).await {
-            Ok(Some(Body::Inline(content))) => reqwest::Body::from(content),
-            Ok(Some(Body::File(path))) => match tokio::fs::File::open(path).await {
+            Ok(Some(Body::Inline(content))) if content.len() as u64 == entry.size => content.into(),
+            Ok(Some(Body::Inline(_))) => return Outcome::Torn("its copy has another size".to_owned()),
+            Ok(Some(Body::File(path))) => match open_copy(&path, entry.size).await {
                 Ok(file) => reqwest::Body::wrap_stream(ReaderStream::new(file)),
-                Err(error) => return Outcome::Torn(format!("its content cannot be read: {}", error.kind())),
+                Err(outcome) => return outcome,
             },
             Ok(None) => return Outcome::Renumbered,
             Err(error) => return Outcome::Store(error),
@@ -238,6 +283,26 @@ impl Uploader {
     }
 }
 
+/// A copy that is gone or has another size is torn. Whatever else is wrong with it may pass.
+async fn open_copy(path: &Path, size: u64) -> Result<tokio::fs::File, Outcome> {
+    let file = match tokio::fs::File::open(path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Outcome::Torn("its copy is gone".to_owned()));
+        }
+        Err(error) => return Err(unreadable(&error)),
+    };
+    match file.metadata().await {
+        Ok(metadata) if metadata.len() == size => Ok(file),
+        Ok(_) => Err(Outcome::Torn("its copy has another size".to_owned())),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+fn unreadable(error: &io::Error) -> Outcome {
+    Outcome::Failed(Failure::Local(format!("a copy cannot be read: {}", error.kind())))
+}
+
 async fn receipt(call: reqwest::RequestBuilder) -> Result<Receipt, Failure> {
     Ok(Failure::unless_ok(call.send().await?)?.json().await?)
 }
@@ -252,44 +317,4 @@ fn disagreement(receipt: &Receipt, thing: &ThingName, id: UploadId, entry: &Entr
         ("versionId", !receipt.version_id.is_empty()),
     ];
     fields.iter().find(|(_, agrees)| !agrees).map(|(field, _)| *field)
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            in_flight: HashSet::new(),
-            deferred: HashMap::new(),
-            paused_until: None,
-            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
-            told: false,
-        }
-    }
-
-    fn succeeded(&mut self, sequence: u64) {
-        self.deferred.remove(&sequence);
-        self.backoff.reset();
-        self.paused_until = None;
-        self.told = false;
-    }
-
-    fn defer(&mut self, sequence: u64) {
-        let fresh = || (Instant::now(), Backoff::new(FIRST_WAIT * 5, LONGEST_WAIT * 5));
-        let (until, backoff) = self.deferred.entry(sequence).or_insert_with(fresh);
-        *until = Instant::now() + backoff.next_wait();
-    }
-
-    fn pause(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        self.paused_until = Some(self.paused_until.map_or(until, |earlier| earlier.max(until)));
-    }
-
-    fn tell(&mut self, failure: &Failure) {
-        if std::mem::replace(&mut self.told, true) {
-            return;
-        }
-        match failure {
-            Failure::Forbidden => tracing::error!("the fleet API refuses this box; its uploads wait"),
-            other => tracing::warn!(error = %other, "uploads wait; they are tried again"),
-        }
-    }
 }

@@ -119,13 +119,6 @@ pub fn discard(body: &Body) {
     }
 }
 
-/// True for what is never captured, by its name alone: Office's lock files, half-written copies,
-/// Windows' thumbnails, and whatever is hidden.
-pub fn is_excluded(name: &[u8]) -> bool {
-    let lower = name.to_ascii_lowercase();
-    name.starts_with(b".") || name.starts_with(b"~$") || lower.ends_with(b".tmp") || lower == b"thumbs.db"
-}
-
 fn open_beneath(share: &Path, path: &[u8]) -> Result<File, Incomplete> {
     let share =
         rustix::fs::openat(CWD, share, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());

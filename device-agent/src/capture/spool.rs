@@ -1,6 +1,9 @@
 //! What the share held and the cloud has not confirmed: durable before a capture counts, dropped only
 //! against a receipt.
 
+pub mod aside;
+mod prune;
+
 use std::{
     collections::HashSet,
     fs, io,
@@ -44,6 +47,8 @@ pub enum Added {
     New { sequence: u64 },
     /// It holds what it held when it was last looked at.
     Unchanged,
+    /// The cloud has said that it will never take this content from this path.
+    Refused,
 }
 
 impl Spool {
@@ -105,11 +110,28 @@ impl Spool {
                     .prepare_cached("select sha256 from observed where path = ?1")?
                     .query_row([&path], |row| row.get(0))
                     .optional()?;
-                db.prepare_cached("insert or replace into observed values (?1, ?2, ?3, ?4)")?
-                    .execute(params![path, hash.0, stamp.text, settled])?;
+                db.prepare_cached(
+                    "insert or replace into observed (path, sha256, stamp, settled) values (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![path, hash.0, stamp.text, settled])?;
                 if last.is_some_and(|last| last == hash.0) {
-                    return Ok(Added::Unchanged);
+                    return Ok((Added::Unchanged, None));
                 }
+                let aside: Option<(u64, bool, Option<String>)> = db
+                    .prepare_cached(
+                        "select sequence, refused, file from spool
+                         where path = ?1 and sha256 = ?2 and quarantined is not null order by refused desc",
+                    )?
+                    .query_row(params![path, hash.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                    .optional()?;
+                let torn = match aside {
+                    Some((_, true, _)) => return Ok((Added::Refused, None)),
+                    Some((sequence, false, file)) => {
+                        db.execute("delete from spool where sequence = ?1", [sequence])?;
+                        file
+                    }
+                    None => None,
+                };
                 let sequence = counter(db)? + 1;
                 set_counter(db, sequence)?;
                 db.prepare_cached(
@@ -125,9 +147,15 @@ impl Spool {
                     content,
                     name
                 ])?;
-                Ok(Added::New { sequence })
+                Ok((Added::New { sequence }, torn))
             })
             .await;
+        let added = added.map(|(added, torn)| {
+            if let Some(torn) = torn {
+                complete::discard(&Body::File(self.folder.join(torn)));
+            }
+            added
+        });
         match (&added, file) {
             (Ok(Added::New { .. }), _) => self.added.notify_one(),
             (_, Some(copy)) => complete::discard(&Body::File(copy)),
@@ -203,16 +231,6 @@ impl Spool {
         Ok(())
     }
 
-    /// Sets an entry aside that will never be taken, so that the others go on.
-    pub async fn quarantine(&self, sequence: u64, reason: String) -> Result<(), StoreError> {
-        self.store
-            .run(move |db| {
-                db.execute("update spool set quarantined = ?2 where sequence = ?1", params![sequence, reason])
-                    .map(drop)
-            })
-            .await
-    }
-
     /// Goes on above what the cloud has seen. A floor above our own count means that a spool was lost:
     /// what waits now is newer than all the cloud knows.
     pub async fn raise_sequence(&self, floor: u64) -> Result<(), StoreError> {
@@ -268,6 +286,7 @@ pub fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
                 count: row.get(0)?,
                 oldest_at: oldest.and_then(|text| text.parse().ok()),
                 quarantined: row.get(2)?,
+                oldest_age_seconds: None,
             })
         },
     )

@@ -12,7 +12,7 @@ use std::{
 
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 
-use crate::capture::complete::{Stamp, is_excluded};
+use crate::capture::{complete::Stamp, exclude::Excludes};
 
 const BUFFER: usize = 16 * 1024;
 
@@ -28,6 +28,7 @@ pub struct Watch {
 #[derive(Clone)]
 pub struct Folders {
     root: PathBuf,
+    excludes: Arc<Excludes>,
     watches: Watches,
     paths: Arc<Mutex<HashMap<WatchDescriptor, SharePath>>>,
 }
@@ -43,10 +44,21 @@ pub enum Noticed {
     Nothing,
 }
 
+/// What was found below a folder.
+#[derive(Debug, Default)]
+pub struct Walked {
+    pub files: Vec<(SharePath, Stamp)>,
+    /// Left out by their names.
+    pub excluded: u64,
+    /// Folders that are there and could not be looked into.
+    pub unreadable: usize,
+}
+
 impl Watch {
-    pub fn new(root: PathBuf) -> io::Result<Self> {
+    pub fn new(root: PathBuf, excludes: Excludes) -> io::Result<Self> {
         let inotify = Inotify::init()?;
-        let folders = Folders { root, watches: inotify.watches(), paths: Arc::default() };
+        let excludes = Arc::new(excludes);
+        let folders = Folders { root, excludes, watches: inotify.watches(), paths: Arc::default() };
         let stream = inotify.into_event_stream(vec![0; BUFFER])?;
         Ok(Self { stream, folders })
     }
@@ -67,39 +79,37 @@ impl Watch {
 impl Folders {
     /// Watches the directory and all below it, then lists the files. What vanishes meanwhile, or
     /// cannot be read, is left out: it never stops the walk.
-    pub fn walk(&self, from: &[u8]) -> io::Result<Vec<(SharePath, Stamp)>> {
-        let mut files = Vec::new();
+    pub fn walk(&self, from: &[u8]) -> io::Result<Walked> {
+        let mut walked = Walked::default();
         let mut waiting = vec![from.to_vec()];
-        let mut unreadable = 0usize;
         while let Some(folder) = waiting.pop() {
-            if let Err(error) = self.visit(&folder, &mut waiting, &mut files) {
+            if let Err(error) = self.visit(&folder, &mut waiting, &mut walked) {
                 if folder == from && from.is_empty() {
                     return Err(error);
                 }
                 if error.kind() != io::ErrorKind::NotFound {
-                    unreadable += 1;
+                    walked.unreadable += 1;
                 }
             }
         }
-        if unreadable > 0 {
-            tracing::warn!(folders.unreadable = unreadable, "some folders of the share cannot be read");
+        if walked.unreadable > 0 {
+            tracing::warn!(
+                folders.unreadable = walked.unreadable,
+                "some folders of the share cannot be read"
+            );
         }
-        Ok(files)
+        Ok(walked)
     }
 
-    fn visit(
-        &self,
-        folder: &[u8],
-        waiting: &mut Vec<SharePath>,
-        files: &mut Vec<(SharePath, Stamp)>,
-    ) -> io::Result<()> {
+    fn visit(&self, folder: &[u8], waiting: &mut Vec<SharePath>, walked: &mut Walked) -> io::Result<()> {
         let path = self.root.join(OsStr::from_bytes(folder));
         self.add(&path, folder)?;
         for entry in fs::read_dir(&path)? {
             let Ok(entry) = entry else { continue };
             let name = entry.file_name().into_vec();
             let Ok(kind) = entry.file_type() else { continue };
-            if is_excluded(&name) {
+            if self.excludes.matches(&name) {
+                walked.excluded += 1;
                 continue;
             }
             let below = join(folder, &name);
@@ -108,7 +118,7 @@ impl Folders {
             } else if kind.is_file()
                 && let Ok(metadata) = entry.metadata()
             {
-                files.push((below, Stamp::of(&metadata)));
+                walked.files.push((below, Stamp::of(&metadata)));
             }
         }
         Ok(())
@@ -140,7 +150,7 @@ impl Folders {
         let (Some(folder), Some(name)) = (paths.get(&event.wd), &event.name) else {
             return Noticed::Nothing;
         };
-        if is_excluded(name.as_bytes()) {
+        if self.excludes.matches(name.as_bytes()) {
             return Noticed::Nothing;
         }
         let path = join(folder, name.as_bytes());

@@ -5,7 +5,7 @@ use device_model::{
     change_id::ChangeId,
     lan::ReservedRanges,
     outcome::code,
-    shadow::{Desired, SCHEMA},
+    shadow::{Desired, MAX_SIDE_BYTES, SCHEMA},
     thing_name::ThingName,
 };
 use serde_json::Value;
@@ -48,6 +48,10 @@ impl Reader {
         let refuse = |code: &str, detail: String| {
             Some(Desire::Unusable(Ending::refused(id.clone(), code, Some(shorten(detail)))))
         };
+        let size = desired.to_string().len();
+        if size > MAX_SIDE_BYTES {
+            return refuse(code::BAD_SETTINGS, format!("{size} bytes, at most {MAX_SIDE_BYTES}"));
+        }
         if let Some(schema) = desired["schema"].as_u64()
             && schema != u64::from(SCHEMA)
         {

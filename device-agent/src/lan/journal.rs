@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use device_model::{change_id::ChangeId, outcome::Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
 
 use crate::{
-    lan::state::Machine,
+    lan::state::{Machine, Profile},
     store::{Store, StoreError},
 };
 
@@ -18,7 +19,16 @@ pub enum Found {
     Nothing,
     Machine(Box<Machine>),
     /// A state that this agent cannot read.
-    Corrupt(String),
+    Corrupt(Box<Corrupt>),
+}
+
+/// What can be made out of a state that is none.
+#[derive(Debug)]
+pub struct Corrupt {
+    pub error: String,
+    /// The change that was in hand, and what it asked for.
+    pub change: Option<ChangeId>,
+    pub wanted: Option<Profile>,
 }
 
 #[derive(Clone)]
@@ -32,10 +42,10 @@ impl Journal {
                 db.query_row("select machine from lan_journal", [], |row| row.get::<_, String>(0)).optional()
             })
             .await?;
-        Ok(match text.map(|text| serde_json::from_str(&text)) {
+        Ok(match text.as_deref().map(serde_json::from_str) {
             None => Found::Nothing,
             Some(Ok(machine)) => Found::Machine(Box::new(machine)),
-            Some(Err(error)) => Found::Corrupt(error.to_string()),
+            Some(Err(error)) => Found::Corrupt(Box::new(Corrupt::of(&text.unwrap_or_default(), &error))),
         })
     }
 
@@ -51,11 +61,6 @@ impl Journal {
             .await
     }
 
-    /// Writes the verdict on a change that was never in hand.
-    pub async fn close(&self, verdict: Verdict) -> Result<(), StoreError> {
-        self.0.run(move |db| add(db, &verdict)).await
-    }
-
     pub async fn verdicts(&self, limit: usize) -> Result<Vec<Verdict>, StoreError> {
         self.0.run(move |db| verdicts(db, limit)).await
     }
@@ -69,6 +74,18 @@ impl Journal {
                 ids.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
             })
             .await
+    }
+}
+
+impl Corrupt {
+    fn of(text: &str, error: &serde_json::Error) -> Self {
+        let journal: Value = serde_json::from_str(text).unwrap_or_default();
+        let wish = &journal["state"]["wish"];
+        Self {
+            error: error.to_string(),
+            change: wish["changeId"].as_str().and_then(|id| id.parse().ok()),
+            wanted: serde_json::from_value(wish["profile"].clone()).ok(),
+        }
     }
 }
 

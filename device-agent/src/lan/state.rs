@@ -212,6 +212,12 @@ impl Ending {
         Self::new(change_id, VerdictKind::Superseded, Some(code::NEWER_CHANGE), None)
     }
 
+    /// The journal is lost; what is saved on the interface says how the change ended.
+    pub fn unjournalled(change_id: ChangeId, is_saved: bool) -> Self {
+        let kind = if is_saved { VerdictKind::Applied } else { VerdictKind::RolledBack };
+        Self::new(change_id, kind, Some(code::JOURNAL_CORRUPT), None)
+    }
+
     fn applied(change_id: ChangeId) -> Self {
         Self::new(change_id, VerdictKind::Applied, None, None)
     }

@@ -6,24 +6,32 @@ use std::{
     io::Write,
     os::unix::{ffi::OsStrExt, fs::symlink},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use device_agent::{
     capture::{
-        Capture,
+        Capture, MOST_WAITING,
         complete::{self, Body, Incomplete},
+        exclude::Excludes,
         lease::{self, Probe},
-        spool::{Entry, Spool},
+        spool::{Added, Entry, Spool, aside::Aside},
     },
     clock::Clock,
+    health::Health,
+    space::Space,
 };
-use device_model::upload::ContentHash;
+use device_model::upload::{ContentHash, Receipt};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{entries, eventually, spool_in};
+use crate::support::{entries, eventually, roomy, spool_in};
 
 /// Long enough that a test that passes did not pass by a rescan.
 const NEVER: Duration = Duration::from_hours(1);
@@ -32,6 +40,8 @@ struct Share {
     folder: TempDir,
     state: TempDir,
     spool: Spool,
+    health: Arc<Health>,
+    change: fn(&mut Capture),
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 }
@@ -42,24 +52,36 @@ impl Share {
     }
 
     async fn with_files(rescan_every: Duration, prepare: impl FnOnce(&Path)) -> Self {
+        let share = Self::changed(rescan_every, prepare, |_| {}).await;
+        share.settle().await;
+        share
+    }
+
+    async fn changed(rescan_every: Duration, prepare: impl FnOnce(&Path), change: fn(&mut Capture)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let spool = spool_in(state.path()).await;
-        let mut share = Self { folder, state, spool, tasks: JoinSet::new(), stop: CancellationToken::new() };
+        let (tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        let health = Health::new(Clock::system());
+        let mut share = Self { folder, state, spool, health, change, tasks, stop };
         share.start(rescan_every);
-        share.settle().await;
         share
     }
 
     fn start(&mut self, rescan_every: Duration) {
         self.stop = CancellationToken::new();
-        let capture = Capture {
+        let mut capture = Capture {
             share: self.folder.path().to_owned(),
             spool: self.spool.clone(),
             clock: Clock::system(),
+            space: roomy(),
+            excludes: Excludes::default(),
+            health: Arc::clone(&self.health),
             rescan_every,
+            most_waiting: MOST_WAITING,
         };
+        (self.change)(&mut capture);
         self.tasks.spawn(capture.run(self.stop.clone()));
     }
 
@@ -323,4 +345,147 @@ async fn after_a_lost_spool_the_count_goes_on_above_what_the_cloud_has_seen() {
     add(b"3").await;
 
     assert_eq!(sequences().await, [41, 42, 43]);
+}
+
+#[tokio::test]
+async fn below_the_floor_of_free_space_the_share_keeps_its_files_until_there_is_more() {
+    static FREE: AtomicU64 = AtomicU64::new(99);
+    let share = Share::changed(
+        Duration::from_millis(20),
+        |folder| put(&folder.join("early.csv"), b"early"),
+        |capture| capture.space = Arc::new(Space::reading(|| FREE.load(Ordering::Relaxed), 100)),
+    )
+    .await;
+    share.write("late.csv", b"late");
+    eventually("the share was looked at", || async {
+        (share.health.looks.load(Ordering::Relaxed) > 2).then_some(())
+    })
+    .await;
+    let while_full = entries(&share.spool).await;
+
+    FREE.store(1_000, Ordering::Relaxed);
+
+    share.captured(b"early.csv", b"early").await;
+    share.captured(b"late.csv", b"late").await;
+    assert_eq!(while_full, []);
+}
+
+#[tokio::test]
+async fn of_more_files_than_can_wait_none_is_lost() {
+    let share = Share::changed(
+        NEVER,
+        |folder| (0..40).for_each(|number| put(&folder.join(format!("{number}")), &[number])),
+        |capture| capture.most_waiting = 3,
+    )
+    .await;
+
+    eventually("all are captured", || async { (entries(&share.spool).await.len() == 40).then_some(()) })
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_left_out_by_its_name_is_configured_and_counted() {
+    let share = Share::changed(
+        NEVER,
+        |folder| ["a.bak", "b.bak", "c.tmp"].iter().for_each(|name| put(&folder.join(name), b"x")),
+        |capture| capture.excludes = Excludes::read("*.bak"),
+    )
+    .await;
+
+    share.captured(b"c.tmp", b"x").await;
+    assert_eq!(share.health.excluded.load(Ordering::Relaxed), 2);
+    assert_eq!(entries(&share.spool).await.len(), 1);
+}
+
+/// A spool and one file of a share, without the watching.
+struct Desk {
+    folder: TempDir,
+    spool: Spool,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool_in(folder.path()).await;
+        Self { folder, spool }
+    }
+
+    async fn add(&self, name: &str, content: &[u8]) -> Added {
+        put(&self.folder.path().join(name), content);
+        let whole = complete::read(self.folder.path(), name.as_bytes(), self.spool.folder()).unwrap();
+        self.spool.add(name.into(), whole, Clock::system().now(), true).await.unwrap()
+    }
+
+    /// Whether the next look at everything would read the file.
+    async fn is_unseen(&self, name: &str) -> bool {
+        let metadata = fs::metadata(self.folder.path().join(name)).unwrap();
+        let seen = vec![(name.into(), complete::Stamp::of(&metadata))];
+        !self.spool.unseen(seen).await.unwrap().is_empty()
+    }
+
+    async fn counts(&self) -> (u64, u64) {
+        let (backlog, _) = self.spool.backlog().await.unwrap();
+        (backlog.count, backlog.quarantined)
+    }
+}
+
+#[tokio::test]
+async fn a_torn_copy_is_replaced_by_what_the_share_still_holds() {
+    let desk = Desk::new().await;
+    desk.add("f", b"A").await;
+    assert!(!desk.is_unseen("f").await);
+
+    desk.spool.quarantine(1, Aside::Torn, "gone".to_owned()).await.unwrap();
+
+    assert!(desk.is_unseen("f").await);
+    assert_eq!(desk.add("f", b"A").await, Added::New { sequence: 2 });
+    assert_eq!(desk.counts().await, (1, 0));
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_tried_again_before_someone_says_so() {
+    let desk = Desk::new().await;
+    desk.add("f", b"A").await;
+    desk.spool.quarantine(1, Aside::Refused, "422".to_owned()).await.unwrap();
+
+    assert_eq!(desk.add("f", b"A").await, Added::Refused);
+    assert!(!desk.is_unseen("f").await);
+    assert_eq!(desk.add("f", b"B").await, Added::New { sequence: 2 });
+    assert_eq!(desk.add("f", b"A").await, Added::Refused);
+    assert_eq!(desk.counts().await, (1, 1));
+
+    assert_eq!(desk.spool.retry().await.unwrap(), 1);
+    assert_eq!(desk.counts().await, (2, 0));
+}
+
+#[tokio::test]
+async fn what_is_gone_from_the_share_for_a_month_is_forgotten_and_nothing_else() {
+    let desk = Desk::new().await;
+    let now = Clock::system().now();
+    for (name, content) in [("stays", b"A"), ("goes", b"B")] {
+        let Added::New { sequence } = desk.add(name, content).await else {
+            panic!("{name} is new");
+        };
+        let receipt = Receipt {
+            upload_id: "0".repeat(64).parse().unwrap(),
+            thing: "tenpo-0001".parse().unwrap(),
+            sha256: ContentHash::of(content),
+            size: 1,
+            version_id: "v".to_owned(),
+            received_at: now,
+        };
+        desk.spool.settle(sequence, receipt).await.unwrap();
+    }
+    desk.add("newest", b"C").await;
+    let there = || [&b"stays"[..], b"newest"].iter().map(|name| name.to_vec()).collect();
+    let after = |days| now + TimeDelta::days(days);
+
+    desk.spool.prune(there(), after(1)).await.unwrap();
+    desk.spool.prune(there(), after(20)).await.unwrap();
+    assert!(!desk.is_unseen("goes").await);
+    desk.spool.prune(there(), after(32)).await.unwrap();
+
+    assert!(desk.is_unseen("goes").await);
+    assert!(!desk.is_unseen("stays").await);
+    assert_eq!(desk.add("goes", b"B").await, Added::New { sequence: 4 });
 }

@@ -3,14 +3,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_agent::{
     clock::Clock,
+    health::Health,
     identity::sealing::SealingKey,
     lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal},
+    newest,
     store::Store,
 };
 use device_model::{
@@ -20,7 +22,7 @@ use device_model::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::eventually;
@@ -32,13 +34,14 @@ struct Device {
     state: TempDir,
     clock: Arc<Clock>,
     store: Store,
+    health: Arc<Health>,
     running: Option<Running>,
 }
 
 struct Running {
     tasks: JoinSet<anyhow::Result<()>>,
-    desired: mpsc::UnboundedSender<Value>,
-    reports: mpsc::UnboundedReceiver<Value>,
+    desired: newest::Sender<Value>,
+    reports: newest::Receiver<Value>,
 }
 
 impl Device {
@@ -49,12 +52,13 @@ impl Device {
     fn with_clock(clock: Arc<Clock>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path()).unwrap();
-        Self { state, clock, store, running: None }
+        let health = Health::new(Arc::clone(&clock));
+        Self { state, clock, store, health, running: None }
     }
 
     async fn start(&mut self) {
-        let (reports, reported) = mpsc::unbounded_channel();
-        let (desired, wanted) = mpsc::unbounded_channel();
+        let (reports, reported) = newest::queue(16);
+        let (desired, wanted) = newest::queue(16);
         let reader = Reader {
             thing: "tenpo-0001".parse().unwrap(),
             sealing: SealingKey::load_or_make(&self.state.path().join("sealing.key")).unwrap(),
@@ -62,8 +66,16 @@ impl Device {
         };
         let interface = FakeLan::open(&self.folder()).unwrap();
         let journal = Journal(self.store.clone());
-        let applier =
-            Applier::resume(interface, journal, Arc::clone(&self.clock), reader, reports).await.unwrap();
+        let applier = Applier::resume(
+            interface,
+            journal,
+            Arc::clone(&self.clock),
+            reader,
+            reports,
+            self.health.clone(),
+        )
+        .await
+        .unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(applier.run(wanted, CancellationToken::new()));
         self.running = Some(Running { tasks, desired, reports: reported });
@@ -318,6 +330,11 @@ async fn what_cannot_be_settings_is_refused_with_a_code_and_touches_nothing() {
                 "user": "rece", "workgroup": "WORKGROUP", "passwordSealed": "bm90IHNlYWxlZA=="}}),
             code::PASSWORD_UNREADABLE,
         ),
+        (
+            "big",
+            json!({"schema": 1, "changeId": "big", "lan": {"mode": "dhcp"}, "note": "n".repeat(2048)}),
+            code::BAD_SETTINGS,
+        ),
     ];
     device.want(&json!("not even an object"));
     device.want(&json!({"lan": {"mode": "dhcp"}}));
@@ -329,6 +346,58 @@ async fn what_cannot_be_settings_is_refused_with_a_code_and_touches_nothing() {
     }
 
     assert_eq!(fs::read(device.folder().join("running.json")).unwrap(), before);
+}
+
+/// A device that runs `old` for good, has `new` on trial, and whose journal then reads like this.
+async fn with_journal(broken: impl Fn(&str) -> String) -> Device {
+    let mut device = Device::new();
+    device.start().await;
+    device.want(&desired("old", 9));
+    device.verdict("old").await;
+    device.tell("gate/hold-trying", "");
+    device.want(&desired("new", 10));
+    device.held_at("trying").await;
+    device.kill().await;
+    device.untell("gate/hold-trying");
+    let running = fs::read_to_string(device.folder().join("running.json")).unwrap();
+    device.tell("running.json", &running.replace("192.168.10.9/24", "192.168.10.10/24"));
+    let read = |db: &rusqlite::Connection| {
+        db.query_row("select machine from lan_journal", [], |row| row.get::<_, String>(0))
+    };
+    let journal = broken(&device.store.run(read).await.unwrap());
+    device.store.run(move |db| db.execute("update lan_journal set machine = ?1", [journal])).await.unwrap();
+    device.start().await;
+    device
+}
+
+#[tokio::test]
+async fn without_a_readable_journal_what_is_saved_goes_on_before_anything_is_reported() {
+    let mut device =
+        with_journal(|journal| journal.replace(r#""phase":"trying""#, r#""phase":"dreaming""#)).await;
+
+    assert_eq!(device.address("running.json"), address(9));
+    let first = device.reports(|_| true).await.remove(0);
+    assert_eq!((&first["lan"]["address"], &first["effective"]["address"]), (&address(9), &address(9)));
+    assert_eq!(first["verdicts"][0]["changeId"], "new");
+    let verdict = device.verdict("new").await;
+    assert_eq!(verdict.code.as_deref(), Some(code::JOURNAL_CORRUPT));
+    assert_eq!(verdict.verdict, VerdictKind::RolledBack);
+    assert!(device.health.journal_corrupt.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn a_journal_that_names_no_change_lets_the_shadow_tell_it_again() {
+    let device = with_journal(|_| "\u{0}\u{0}".to_owned()).await;
+    assert_eq!(device.address("running.json"), address(9));
+    assert!(device.health.journal_corrupt.load(Ordering::Relaxed));
+
+    device.want(&desired("new", 10));
+
+    assert_eq!(device.verdict("new").await.verdict, VerdictKind::Applied);
+    eventually("the journal counts as sound", || async {
+        (!device.health.journal_corrupt.load(Ordering::Relaxed)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use device_agent::{
     capture::spool::Spool,
     clock::Clock,
+    health::Health,
     identity::Identity,
+    newest,
     shadow::{ShadowSync, mqtt::Endpoint},
     status::StatusSource,
 };
@@ -23,14 +25,13 @@ use rustls::{
 use serde_json::{Map, Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
     task::JoinSet,
 };
 use tokio_util::{codec::Framed, sync::CancellationToken};
 
 use crate::{
     enrolment::{Bed, enrolled_box},
-    support::{eventually, spool_in},
+    support::{eventually, roomy, spool_in},
 };
 
 const LAN: &str = "$aws/things/tenpo-0001/shadow/name/lan/";
@@ -45,6 +46,7 @@ struct Kept {
     reports: Vec<Value>,
     /// The next report is kept, but the connection is cut instead of an answer.
     cut_at_report: bool,
+    status_refusals: usize,
     connections: usize,
 }
 
@@ -66,8 +68,12 @@ fn answer(kept: &Shared, topic: &str, payload: &[u8]) -> Option<Vec<(String, Val
     let mut kept = kept.lock().unwrap();
     if let Some("update") = topic.strip_prefix(STATUS) {
         let update: Value = serde_json::from_slice(payload).unwrap();
+        if kept.status_refusals > 0 {
+            kept.status_refusals -= 1;
+            return Some(vec![(format!("{STATUS}update/rejected"), json!({"code": 400}))]);
+        }
         merge(&mut kept.status, &update["state"]["reported"]);
-        return Some(Vec::new());
+        return Some(vec![(format!("{STATUS}update/accepted"), json!({"version": 1}))]);
     }
     match topic.strip_prefix(LAN)? {
         "get" if kept.lan.is_empty() => Some(vec![(format!("{LAN}get/rejected"), json!({"code": 404}))]),
@@ -125,8 +131,8 @@ async fn serve(socket: TcpStream, tls: TlsAcceptor, kept: Shared) -> Option<()> 
 
 struct Line {
     kept: Shared,
-    reports: mpsc::UnboundedSender<Value>,
-    desired: mpsc::UnboundedReceiver<Value>,
+    reports: newest::Sender<Value>,
+    desired: newest::Receiver<Value>,
     clock: Arc<Clock>,
     _bed: Bed,
     _tasks: JoinSet<()>,
@@ -146,11 +152,14 @@ async fn line(kept: Kept) -> Line {
             lines.spawn(serve(socket, tls.clone(), Arc::clone(&shared)));
         }
     });
-    let (reports, reported) = mpsc::unbounded_channel();
-    let (tell, desired) = mpsc::unbounded_channel();
+    let (reports, reported) = newest::queue(16);
+    let (tell, desired) = newest::queue(16);
     let identity = Arc::new(Identity::load(&bed.config.home, bed.config.ca_file.as_ref().unwrap()).unwrap());
     let spool: Spool = spool_in(&bed.config.home.state_dir).await;
     let clock = Clock::system();
+    // Heard before, and wrong since.
+    clock.learn(clock.now());
+    let health = Health::new(Arc::clone(&clock));
     let sync = ShadowSync {
         endpoint: Endpoint {
             host: "localhost".to_owned(),
@@ -159,15 +168,10 @@ async fn line(kept: Kept) -> Line {
             tls: Arc::clone(&identity.tls),
         },
         clock: Arc::clone(&clock),
-        status: StatusSource {
-            spool,
-            clock: Arc::clone(&clock),
-            identity,
-            state_dir: bed.config.home.state_dir.clone(),
-            sent: None,
-        },
+        status: StatusSource::new(spool, Arc::clone(&clock), identity, roomy(), Arc::clone(&health)),
         reports: reported,
         desired: tell,
+        health,
     };
     tasks.spawn(async move { sync.run(CancellationToken::new()).await.unwrap() });
     Line { kept, reports, desired, clock, _bed: bed, _tasks: tasks }
@@ -204,7 +208,7 @@ async fn what_was_desired_while_the_box_was_away_is_heard_and_stale_keys_go() {
 
     assert_eq!(line.desired.recv().await, Some(json!({"changeId": "a"})));
     reported(&line, &json!({"lan": {"mode": "dhcp"}})).await;
-    assert!(line.clock.is_synced());
+    assert!((line.clock.now().timestamp() - 1_800_000_000).abs() < 60);
     eventually("the status is told", || async {
         line.kept.lock().unwrap().status.contains_key("agentVersion").then_some(())
     })
@@ -224,4 +228,18 @@ async fn a_report_whose_answer_was_lost_is_not_repeated_but_the_next_one_arrives
 
     reported(&line, &json!({"n": 2})).await;
     assert_eq!(line.kept.lock().unwrap().reports, [json!({"n": 1}), json!({"n": 2})]);
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_taken_is_sent_again() {
+    let line = line(Kept { status_refusals: 2, ..Kept::default() }).await;
+
+    let status = eventually("the status is taken", || async {
+        let status = line.kept.lock().unwrap().status.clone();
+        (!status.is_empty()).then_some(status)
+    })
+    .await;
+
+    assert_eq!((&status["line"]["up"], &status["alarms"]), (&json!(true), &json!([])));
+    assert_eq!(line.kept.lock().unwrap().connections, 1);
 }

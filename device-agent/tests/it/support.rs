@@ -1,11 +1,21 @@
 //! What the tests share.
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    future::Future,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use device_agent::{
     capture::spool::{Entry, Spool},
+    space::Space,
     store::Store,
 };
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,6 +35,49 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
 pub async fn spool_in(state: &Path) -> Spool {
     let store = Store::open(state).unwrap();
     Spool::open(store, state).await.unwrap()
+}
+
+/// A disk with room for everything.
+pub fn roomy() -> Arc<Space> {
+    Arc::new(Space::reading(|| u64::MAX, 0))
+}
+
+/// A small file system of its own, to be filled. Nothing, for who may not mount one.
+pub struct SmallDisk(pub TempDir);
+
+impl SmallDisk {
+    pub fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "none"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+
+    /// Takes every byte that is left.
+    pub fn fill(&self) {
+        let mut file = File::options().create(true).append(true).open(self.filler()).unwrap();
+        for chunk in [64 * 1024, 4096, 1] {
+            while file.write_all(&vec![0; chunk]).is_ok() {}
+        }
+    }
+
+    pub fn empty(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.path().join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
 }
 
 pub async fn entries(spool: &Spool) -> Vec<Entry> {

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -22,9 +24,15 @@ use device_agent::{
     clients::{Clients, Patience},
     clock::Clock,
     credentials::CredentialSource,
+    health::Health,
+    identity::sealing::SealingKey,
+    lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal, state::Machine},
+    newest,
+    store::Store,
     upload::Uploader,
 };
 use device_model::{
+    lan::ReservedRanges,
     login::{LoginAnswer, LoginRequest, NonceAnswer},
     upload::{
         ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
@@ -36,7 +44,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{entries, eventually, spool_in};
+use crate::support::{SmallDisk, entries, eventually, spool_in};
 
 const THING: &str = "tenpo-0001";
 
@@ -173,6 +181,7 @@ struct Bed {
     spool: Spool,
     state: TempDir,
     patience: Patience,
+    health: Arc<Health>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
@@ -192,12 +201,34 @@ impl Bed {
         let state = tempfile::tempdir().unwrap();
         let spool = spool_in(state.path()).await;
         let patience = Patience::default();
-        let mut bed = Self { cloud, spool, state, patience, tasks: JoinSet::new() };
+        let health = Health::new(Clock::system());
+        let mut bed = Self { cloud, spool, state, patience, health, tasks: JoinSet::new() };
         for (name, content) in files {
             bed.capture(name, content, &clock).await;
         }
         bed.serve(clock).await;
         bed
+    }
+
+    /// A box whose uploads have not begun.
+    async fn at_rest() -> Self {
+        let mut bed = Self::start([], &[]).await;
+        bed.tasks.shutdown().await;
+        bed
+    }
+
+    /// The one copy that lies in the spool's folder.
+    fn copy(&self) -> PathBuf {
+        let mut copies = std::fs::read_dir(self.spool.folder()).unwrap();
+        copies.next().unwrap().unwrap().path()
+    }
+
+    async fn quarantined(&self, count: u64) {
+        eventually("it is set aside", || async {
+            let (backlog, _) = self.spool.backlog().await.unwrap();
+            (backlog.quarantined == count).then_some(())
+        })
+        .await;
     }
 
     async fn serve(&mut self, clock: Arc<Clock>) {
@@ -235,6 +266,7 @@ impl Bed {
             thing,
             session: Arc::new(session),
             spool: self.spool.clone(),
+            health: Arc::clone(&self.health),
         };
         self.tasks.spawn(uploader.run(CancellationToken::new()));
     }
@@ -279,8 +311,7 @@ async fn everything_arrives_as_it_was_and_is_dropped_against_its_receipt() {
 
 #[tokio::test]
 async fn a_line_slower_than_an_answer_may_be_still_carries_an_upload() {
-    let mut bed = Bed::start([], &[]).await;
-    bed.tasks.shutdown().await;
+    let mut bed = Bed::at_rest().await;
     let answer = Duration::from_millis(100);
     bed.patience = Patience { answer, ..Patience::default() };
     bed.cloud.lock().unwrap().reads_for = answer * 4;
@@ -294,8 +325,7 @@ async fn a_line_slower_than_an_answer_may_be_still_carries_an_upload() {
 
 #[tokio::test]
 async fn a_line_slower_than_any_line_is_given_up_and_tried_again() {
-    let mut bed = Bed::start([], &[]).await;
-    bed.tasks.shutdown().await;
+    let mut bed = Bed::at_rest().await;
     let least_upload = Duration::from_millis(100);
     bed.patience = Patience { least_upload, slowest_bytes_per_second: u64::MAX, ..Patience::default() };
     bed.cloud.lock().unwrap().reads_for = least_upload * 4;
@@ -345,6 +375,102 @@ async fn what_will_never_be_taken_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_sent_again_once_someone_says_so() {
+    let bed = Bed::start([Fault::Status(422)], &[("a", b"A")]).await;
+    bed.quarantined(1).await;
+
+    bed.spool.retry().await.unwrap();
+
+    bed.drained().await;
+    assert_eq!(bed.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_gone_or_short_is_set_aside_and_read_again_from_the_share() {
+    let big = vec![9; complete::INLINE * 2];
+    for short in [false, true] {
+        let mut bed = Bed::at_rest().await;
+        bed.capture("big", &big, &Clock::system()).await;
+        if short {
+            fs::File::options().write(true).open(bed.copy()).unwrap().set_len(7).unwrap();
+        } else {
+            fs::remove_file(bed.copy()).unwrap();
+        }
+
+        bed.serve(Clock::system()).await;
+        bed.quarantined(1).await;
+        assert_eq!(bed.stored(), []);
+        bed.capture("big", &big, &Clock::system()).await;
+
+        bed.drained().await;
+        assert_eq!(bed.stored().len(), 1);
+        bed.quarantined(0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_opened_for_now_is_kept() {
+    let mut bed = Bed::at_rest().await;
+    bed.capture("big", &vec![9; complete::INLINE * 2], &Clock::system()).await;
+    let (copy, away) = (bed.copy(), bed.state.path().join("away"));
+    fs::rename(&copy, &away).unwrap();
+    // Opening a loop of links fails, and not because nothing is there.
+    std::os::unix::fs::symlink(&copy, &copy).unwrap();
+
+    bed.serve(Clock::system()).await;
+    tokio::time::timeout(Duration::from_millis(300), bed.quarantined(1)).await.unwrap_err();
+    fs::rename(&away, &copy).unwrap();
+
+    bed.drained().await;
+    assert_eq!(bed.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn a_box_with_a_full_disk_still_starts_and_sends_what_it_has() {
+    let Some(disk) = SmallDisk::mount("6m") else {
+        return;
+    };
+    let mut bed = Bed::at_rest().await;
+    let state = disk.0.path().join("state");
+    bed.spool = spool_in(&state).await;
+    let store = Store::open(&state).unwrap();
+    let idle: Machine =
+        serde_json::from_value(json!({"current": {"lan": {"mode": "dhcp"}}, "state": {"phase": "idle"}}))
+            .unwrap();
+    Journal(store.clone()).write(&idle, None).await.unwrap();
+    for name in ["a", "b", "c"] {
+        bed.capture(name, name.as_bytes(), &Clock::system()).await;
+    }
+    drop(store);
+    bed.spool = spool_in(bed.state.path()).await;
+    eventually("the database is closed", || async { (!state.join("agent.db-wal").exists()).then_some(()) })
+        .await;
+    disk.fill();
+
+    let store = Store::open(&state).unwrap();
+    bed.spool = Spool::open(store.clone(), &state).await.unwrap();
+    disk.fill();
+    let lan = FakeLan::open(&bed.state.path().join("lan")).unwrap();
+    let (reports, mut reported) = newest::queue(16);
+    let reader = Reader {
+        thing: THING.parse().unwrap(),
+        sealing: SealingKey::load_or_make(&bed.state.path().join("sealing.key")).unwrap(),
+        reserved: ReservedRanges::default(),
+    };
+    let resume =
+        Applier::resume(lan, Journal(store), Clock::system(), reader, reports, Arc::clone(&bed.health));
+    let applier = tokio::time::timeout(Duration::from_secs(5), resume).await.unwrap().unwrap();
+    bed.serve(Clock::system()).await;
+
+    assert!(reported.recv().await.is_some());
+    eventually("everything is sent", || async { (bed.stored().len() == 3).then_some(()) }).await;
+    disk.empty();
+    bed.drained().await;
+    assert_eq!(bed.cloud.lock().unwrap().tries, 3);
+    drop(applier);
+}
+
+#[tokio::test]
 async fn a_busy_cloud_is_given_the_time_it_asks_for() {
     let asked = std::time::Instant::now();
     let bed = Bed::start([Fault::Later(1)], &[("a", b"A")]).await;
@@ -379,6 +505,8 @@ async fn a_box_that_is_refused_stops_asking_and_keeps_everything() {
 
     assert_eq!(entries(&bed.spool).await.len(), 3);
     assert_eq!(bed.stored(), []);
+    assert!(bed.health.refused.load(Ordering::Relaxed));
+    assert!(bed.health.line().unwrap().up);
 }
 
 #[tokio::test]

@@ -1,0 +1,52 @@
+//! What the parts of the agent know about how the box is, gathered for the shadow `status`.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use device_model::status::Line;
+
+use crate::clock::Clock;
+
+pub struct Health {
+    clock: Arc<Clock>,
+    line: Mutex<Option<Line>>,
+    /// The fleet API answers uploads with 403.
+    pub refused: AtomicBool,
+    /// The LAN journal could not be read at the last start.
+    pub journal_corrupt: AtomicBool,
+    /// Files and folders that the last look at everything left out by their names.
+    pub excluded: AtomicU64,
+    /// How often everything was looked at.
+    pub looks: AtomicU64,
+}
+
+impl Health {
+    pub fn new(clock: Arc<Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            line: Mutex::new(None),
+            refused: AtomicBool::new(false),
+            journal_corrupt: AtomicBool::new(false),
+            excluded: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
+        })
+    }
+
+    /// An answer came over the line, or none did.
+    pub fn line_is(&self, up: bool) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.as_ref().is_none_or(|line| line.up != up) {
+            *line = Some(Line { up, since: self.clock.now() });
+        }
+    }
+
+    pub fn line(&self) -> Option<Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(flag: &AtomicBool, value: bool) {
+        flag.store(value, Ordering::Relaxed);
+    }
+}

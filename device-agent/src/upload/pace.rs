@@ -1,0 +1,78 @@
+//! How fast uploads go: which are on their way, which must wait, and until when all must.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use device_model::upload::Receipt;
+use tokio::time::Instant;
+
+use crate::{backoff::Backoff, failure::Failure, store::StoreError};
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
+
+/// Who is being sent, who must wait, and until when all must.
+pub struct Pace {
+    pub in_flight: HashSet<u64>,
+    pub deferred: HashMap<u64, (Instant, Backoff)>,
+    pub paused_until: Option<Instant>,
+    pub backoff: Backoff,
+    /// A refusal is told once, not at each try.
+    told: bool,
+    /// Receipts that the store has not taken yet. Their entries stay in flight: sent they are.
+    pub unsettled: Vec<(u64, Receipt)>,
+}
+
+impl Pace {
+    pub fn new() -> Self {
+        Self {
+            in_flight: HashSet::new(),
+            deferred: HashMap::new(),
+            paused_until: None,
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            told: false,
+            unsettled: Vec::new(),
+        }
+    }
+
+    pub fn succeeded(&mut self, sequence: u64) {
+        self.deferred.remove(&sequence);
+        self.backoff.reset();
+        self.paused_until = None;
+        self.told = false;
+    }
+
+    pub fn defer(&mut self, sequence: u64) {
+        let fresh = || (Instant::now(), Backoff::new(FIRST_WAIT * 5, LONGEST_WAIT * 5));
+        let (until, backoff) = self.deferred.entry(sequence).or_insert_with(fresh);
+        *until = Instant::now() + backoff.next_wait();
+    }
+
+    /// A full disk is no reason to end: it may be the sending that makes room.
+    pub fn wait_for_store(&mut self, error: StoreError) -> anyhow::Result<()> {
+        let StoreError::Sqlite(error) = error else {
+            return Err(error.into());
+        };
+        let wait = self.backoff.next_wait();
+        self.pause(wait);
+        self.tell(&Failure::Local(error));
+        Ok(())
+    }
+
+    pub fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.paused_until = Some(self.paused_until.map_or(until, |earlier| earlier.max(until)));
+    }
+
+    pub fn tell(&mut self, failure: &Failure) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        match failure {
+            Failure::Forbidden => tracing::error!("the fleet API refuses this box; its uploads wait"),
+            other => tracing::warn!(error = %other, "uploads wait; they are tried again"),
+        }
+    }
+}
