@@ -20,11 +20,12 @@ pub mod lifecycle;
 pub mod limits;
 pub mod router;
 pub mod routes;
+pub mod server;
 pub mod slack;
 pub mod store;
 pub mod telemetry;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -61,14 +62,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         Some(slack) => slack::start(slack, fleet.clone(), &mut tasks, &stop)?,
         None => Router::new(),
     };
-    let app = router::router(fleet, slack).into_make_service_with_connect_info::<SocketAddr>();
+    let app = router::router(fleet, slack);
     let listener = tokio::net::TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "the fleet API listens");
     let stopped = stop.clone();
     tasks.spawn(async move {
-        let server = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned());
-        Ok(server.await?)
+        server::serve(listener, app, server::HEADER_TIME, stopped).await;
+        Ok(())
     });
     lifecycle::run_until(lifecycle::stop_signal(), tasks, stop).await
 }

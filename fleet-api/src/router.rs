@@ -20,6 +20,8 @@ use crate::{
 
 /// Everything but an upload is a small JSON document.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Slack's requests are small and it waits three seconds only: a body that trickles in is no Slack's.
+const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// 64 MiB over a cellular line take a while.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(20);
 
@@ -55,7 +57,7 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .fallback(async || ApiError::UnknownRoute)
         .with_state(fleet)
-        .nest("/slack", slack)
+        .nest("/slack", bounded(slack, SLACK_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
         }))
@@ -69,7 +71,31 @@ fn span(request: &Request) -> tracing::Span {
         http.route = route.map_or("-", axum::extract::MatchedPath::as_str))
 }
 
+fn bounded(routes: Router, time: Duration) -> Router {
+    routes.layer(middleware::from_fn(move |request, next| within(time, request, next)))
+}
+
 async fn within(time: Duration, request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(time, next.run(request)).await;
     answer.unwrap_or_else(|_| ApiError::TooSlow.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_not_waited_for() {
+        let slack = Router::new().route("/commands", post(async |_: Bytes| ()));
+        let endless = futures::stream::pending::<std::io::Result<Bytes>>();
+        let request = Request::post("/commands").body(Body::from_stream(endless)).unwrap();
+
+        let answer = bounded(slack, Duration::from_millis(50)).oneshot(request).await.unwrap();
+
+        assert_eq!(answer.status(), 408);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
 }

@@ -16,6 +16,7 @@ use device_model::{
 };
 use futures::{Stream, StreamExt, stream::BoxStream};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::{
     aws::bucket::{NewObject, Put},
@@ -26,14 +27,11 @@ use crate::{
 
 /// What one upload may have.
 pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// S3 takes 2 KB of metadata; the sealed path has to fit beside the rest. A longer one, which no
-/// Windows client can make, stands in the ledger alone.
-const MAX_PATH_IN_METADATA: usize = 1500;
-/// A line that brings nothing for so long is broken.
-const SILENT_SECONDS: u32 = 60;
+/// A line that brings nothing for so long is broken, and so is a bucket that says nothing.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// An upload as it is announced.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Announced {
     pub upload_id: UploadId,
     pub thing: ThingName,
@@ -61,7 +59,7 @@ impl Fleet {
         }
         let id = upload.upload_id.to_string();
         let known = uploads::stored(&mut *self.db().acquire().await?, &id).await?;
-        let content = Content::of(content);
+        let content = Content::of(content, SILENCE);
         let sealed = self.parts.rules.path_keys.seal(upload.upload_id, &upload.path)?;
         let version_id = match known {
             // The object is there. The body is read all the same: what is announced must be true.
@@ -96,7 +94,11 @@ impl Fleet {
             metadata: metadata(upload, sealed),
             content: content.stream(),
         });
-        match put.await {
+        let put = tokio::select! {
+            put = put => put,
+            error = content.stalls() => return Err(error),
+        };
+        match put {
             Ok(Put::Stored { version_id }) => Ok(version_id),
             Ok(Put::Present) => {
                 // A crash came between the bucket and the ledger, or two sent it at once.
@@ -170,22 +172,23 @@ fn receipt(upload: &Announced, stored: store::uploads::Stored) -> Result<Receipt
 
 /// What rebuilds the ledger's row from the bucket.
 fn metadata(upload: &Announced, sealed: &[u8]) -> Vec<(&'static str, String)> {
-    let mut metadata = vec![
+    vec![
         ("thing", upload.thing.to_string()),
         ("sha256", upload.sha256.to_string()),
         ("observed-at", upload.observed_at.to_rfc3339()),
         ("sequence", upload.sequence.to_string()),
-    ];
-    let sealed = STANDARD.encode(sealed);
-    if sealed.len() <= MAX_PATH_IN_METADATA {
-        metadata.push(("path-sealed", sealed));
-    }
-    metadata
+        // S3 takes 2 KB in all: `MAX_PATH_BYTES` is chosen so that it fits beside the others.
+        ("path-sealed", STANDARD.encode(sealed)),
+    ]
 }
 
 /// A body on its way: counted and hashed as it flows, wherever it flows to.
 #[derive(Clone)]
-struct Content(Arc<Mutex<Flow>>);
+struct Content {
+    flow: Arc<Mutex<Flow>>,
+    /// How long nothing may move.
+    silence: Duration,
+}
 
 struct Flow {
     body: BoxStream<'static, io::Result<Bytes>>,
@@ -194,28 +197,39 @@ struct Flow {
     /// The body ended, well or badly.
     ended: bool,
     broken: bool,
+    /// It was asked for more and had none.
+    waiting: bool,
+    /// When something last moved.
+    moved: Instant,
 }
 
 impl Content {
-    fn of(body: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Flow {
+    fn of(body: impl Stream<Item = io::Result<Bytes>> + Send + 'static, silence: Duration) -> Self {
+        let flow = Flow {
             body: body.boxed(),
             hasher: Sha256::new(),
             size: 0,
             ended: false,
             broken: false,
-        })))
+            waiting: false,
+            moved: Instant::now(),
+        };
+        Self { flow: Arc::new(Mutex::new(flow)), silence }
     }
 
     /// What has not flowed yet.
     fn stream(&self) -> BoxStream<'static, io::Result<Bytes>> {
-        let flow = self.0.clone();
+        let flow = self.flow.clone();
         futures::stream::poll_fn(move |context| {
             let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
             if flow.ended {
                 return std::task::Poll::Ready(None);
             }
             let polled = flow.body.poll_next_unpin(context);
+            flow.waiting = polled.is_pending();
+            if polled.is_ready() {
+                flow.moved = Instant::now();
+            }
             match &polled {
                 std::task::Poll::Ready(Some(Ok(chunk))) => {
                     flow.size += chunk.len() as u64;
@@ -235,32 +249,122 @@ impl Content {
     /// Reads the rest away and says whether all of it is what was announced.
     async fn check(&self, upload: &Announced) -> Result<(), ApiError> {
         let mut rest = self.stream();
-        let mut silent = 0;
+        let read = async {
+            loop {
+                // The SDK may still hold the stream and have been the last to ask for more, and then it
+                // is the one that is woken: so ask again every second.
+                match tokio::time::timeout(Duration::from_secs(1), rest.next()).await {
+                    Ok(None) => return self.fault(upload).map_or(Ok(()), Err),
+                    Ok(Some(Ok(_))) if self.size() <= upload.size => {}
+                    Ok(Some(_)) => return Err(ApiError::LengthMismatch),
+                    Err(_) => {}
+                }
+            }
+        };
+        tokio::select! {
+            checked = read => checked,
+            error = self.stalls() => Err(error),
+        }
+    }
+
+    /// Resolves when nothing has moved for too long, with who is to blame: the line that the body comes
+    /// in by, or the bucket, which takes no more of it or does not say how it went.
+    async fn stalls(&self) -> ApiError {
         loop {
-            // The SDK may still hold the stream and have been the last to ask for more, and then it
-            // is the one that is woken: so ask again every second.
-            match tokio::time::timeout(Duration::from_secs(1), rest.next()).await {
-                Ok(None) => return self.fault(upload).map_or(Ok(()), Err),
-                Ok(Some(Ok(_))) if self.size() <= upload.size => silent = 0,
-                Ok(Some(_)) => return Err(ApiError::LengthMismatch),
-                Err(_) if silent < SILENT_SECONDS => silent += 1,
-                Err(_) => return Err(ApiError::TooSlow),
+            let (waiting, moved) = {
+                let flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+                (flow.waiting, flow.moved)
+            };
+            if moved.elapsed() < self.silence {
+                tokio::time::sleep_until(moved + self.silence).await;
+            } else if waiting {
+                return ApiError::TooSlow;
+            } else {
+                let cause = anyhow::anyhow!("nothing moved for {:?}", self.silence);
+                return ApiError::unavailable("AWS S3", cause);
             }
         }
     }
 
     fn size(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).size
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner).size
     }
 
     /// What is wrong with what came, as far as it came.
     fn fault(&self, upload: &Announced) -> Option<ApiError> {
-        let flow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
         if flow.broken || flow.size > upload.size || (flow.ended && flow.size != upload.size) {
             return Some(ApiError::LengthMismatch);
         }
         let all = flow.size == upload.size;
         let other = all && flow.hasher.clone().finalize()[..] != upload.sha256.0;
         other.then_some(ApiError::DigestMismatch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use device_model::upload::MAX_PATH_BYTES;
+
+    use super::*;
+    use crate::fleet::sealing::PathKeys;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn announced() -> Announced {
+        let thing: ThingName = "t".repeat(128).parse().unwrap();
+        let (path, sha256) = (vec![0xe3; MAX_PATH_BYTES], ContentHash::of(b"x"));
+        Announced {
+            upload_id: UploadId::of(&thing, &path, sha256),
+            thing,
+            path,
+            sha256,
+            size: 1,
+            observed_at: "2026-11-22T00:00:00.123456789Z".parse().unwrap(),
+            sequence: 1 << 53,
+        }
+    }
+
+    #[test]
+    fn the_longest_path_fits_into_what_s3_takes() {
+        let upload = announced();
+        let sealed = PathKeys::derive(&[7; 32]).seal(upload.upload_id, &upload.path).unwrap();
+
+        let metadata = metadata(&upload, &sealed);
+
+        assert!(metadata.iter().any(|(name, _)| *name == "path-sealed"));
+        let name = |name: &str| "x-amz-meta-".len() + name.len();
+        assert!(metadata.iter().map(|(key, value)| name(key) + value.len()).sum::<usize>() <= 2048);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_brings_nothing_is_given_up() {
+        let content = Content::of(futures::stream::pending(), SHORT);
+
+        let checked = content.check(&announced()).await;
+
+        assert!(matches!(checked, Err(ApiError::TooSlow)));
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_says_nothing_is_given_up() {
+        let content = Content::of(futures::stream::iter([Ok(Bytes::from_static(b"x"))]), SHORT);
+        let mut taken = content.stream();
+        while taken.next().await.is_some() {}
+
+        assert!(matches!(content.stalls().await, ApiError::Unavailable { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_slow_line_is_not_a_silent_one() {
+        let drip = futures::stream::unfold(0, async |count| {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            (count < 10).then(|| (Ok(Bytes::from_static(b"x")), count + 1))
+        });
+        let content = Content::of(drip, Duration::from_millis(800));
+
+        let checked = content.check(&Announced { size: 10, ..announced() }).await;
+
+        assert!(matches!(checked, Err(ApiError::DigestMismatch)), "it was read to its end");
     }
 }

@@ -15,7 +15,8 @@ pub struct Stored {
     pub received_at: DateTime<Utc>,
 }
 
-/// An upload as it is shown; never its path.
+/// An upload as it is shown; never its path. One content of a path is `current`: that of the highest
+/// sequence, and of two with the same one, which only a box that lost count sends, the later to come in.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub upload_id: String,
@@ -128,10 +129,11 @@ pub async fn find(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option
         "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, u.received_at,
              u.object_key,
              not exists (select from observations later where later.thing = u.thing
-                 and later.path_key = u.path_key and later.sequence > o.sequence) as \"current!\"
+                 and later.path_key = u.path_key
+                   and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\"
          from uploads u left join pharmacies p using (pharmacy_id)
-         join lateral (select sequence, observed_at from observations where upload_id = u.upload_id
-                       order by sequence desc limit 1) o on true
+         join lateral (select observation_id, sequence, observed_at from observations
+                       where upload_id = u.upload_id order by sequence desc, observation_id desc limit 1) o on true
          where u.upload_id = $1",
         upload_id,
     )
@@ -148,10 +150,11 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Ro
         "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, u.received_at,
              u.object_key,
              not exists (select from observations later where later.thing = u.thing
-                 and later.path_key = u.path_key and later.sequence > o.sequence) as \"current!\"
+                 and later.path_key = u.path_key
+                   and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\"
          from uploads u left join pharmacies p using (pharmacy_id)
-         join lateral (select sequence, observed_at from observations where upload_id = u.upload_id
-                       order by sequence desc limit 1) o on true
+         join lateral (select observation_id, sequence, observed_at from observations
+                       where upload_id = u.upload_id order by sequence desc, observation_id desc limit 1) o on true
          where ($1::text is null or u.thing = $1) and ($2::text is null or p.code = $2)
            and ($3::timestamptz is null or (u.received_at, u.upload_id) < ($3, $4::text))
          order by u.received_at desc, u.upload_id desc limit $5",

@@ -139,6 +139,91 @@ async fn what_is_not_json_is_400_and_what_is_too_large_413(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn control_characters_are_refused_wherever_a_text_comes_in(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let cursor = |key: Value| {
+        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, key.to_string())
+    };
+
+    for path in [
+        "/v1/devices?q=a%00b",
+        "/v1/devices?q=%1B",
+        "/v1/devices?q=%7f",
+        "/v1/devices?pharmacy=%00",
+        "/v1/changes?thing=%00",
+        "/v1/changes?pharmacy=a%00",
+        "/v1/uploads?thing=%00",
+        "/v1/audit?changeId=%00",
+        "/v1/audit?thing=%00",
+        "/v1/pharmacies/%00",
+        "/v1/devices/%00",
+        "/v1/changes/a%00",
+        &format!("/v1/devices?cursor={}", cursor(json!("a\0"))),
+        &format!("/v1/pharmacies?cursor={}", cursor(json!("a\0"))),
+        &format!("/v1/uploads?cursor={}", cursor(json!(["2026-11-22T00:00:00Z", "a\0"]))),
+        &format!("/v1/uploads?cursor={}", cursor(json!(["-200000-11-22T00:00:00Z", "a"]))),
+        &format!("/v1/uploads?cursor={}", cursor(json!(["2101-01-01T00:00:00Z", "a"]))),
+        &format!("/v1/audit?cursor={}", cursor(json!(1e300))),
+    ] {
+        let problem = api.get(path).await.expect_problem(400, "malformed-request");
+        // By the door, not by the net behind it.
+        assert!(!problem["detail"].as_str().unwrap().contains("kept"), "{path}: {problem}");
+    }
+    for (more, field) in [
+        (json!({"reason": "a\0b"}), "reason"),
+        (json!({"reason": "\u{1b}[2J"}), "reason"),
+        (json!({"ticket": "a\0b"}), "ticket"),
+    ] {
+        let refused = api.put_lan("tenpo-0042", "192.168.10.20/24", more).await;
+        let refused = refused.expect_problem(422, "unusable-fields");
+        assert_eq!(refused["errors"][0]["field"], field);
+        assert_eq!(refused["errors"][0]["code"], "BAD_CHARACTER");
+    }
+    for (path, body) in [
+        ("/v1/devices", json!({"thing": "tenpo-0043", "pharmacy": "a\0"})),
+        ("/v1/devices/tenpo-0042/revoke", json!({"reason": "a\0"})),
+        ("/v1/changes/01J/cancel", json!({"reason": "a\0"})),
+    ] {
+        api.post(path, body).await.expect_problem(422, "unusable-fields");
+    }
+    assert_eq!(api.count("things").await, 1);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_postgres_cannot_keep_is_the_callers_fault_wherever_it_slipped_through(db: PgPool) {
+    let kept = async |statement: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>| {
+        let refused = statement.execute(&db).await.unwrap_err();
+        fleet_api::error::ApiError::from(refused).kind().1.as_u16()
+    };
+
+    assert_eq!(kept(sqlx::query("select $1").bind("a\0")).await, 400);
+    assert_eq!(kept(sqlx::query("select $1").bind(json!({"a": "\0"}))).await, 400);
+    assert_eq!(kept(sqlx::query("select '300000-01-01'::timestamptz")).await, 400);
+    assert_eq!(kept(sqlx::query("select 1 / 0")).await, 500);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn the_last_page_is_the_last_though_it_is_full(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0001").await;
+    api.register("tenpo-0002").await;
+    api.wish("tenpo-0001", "192.168.10.20/24", json!({})).await;
+    api.wish("tenpo-0002", "192.168.10.20/24", json!({})).await;
+
+    for list in ["pharmacies", "devices", "changes", "audit"] {
+        let all = api.get(&format!("/v1/{list}")).await.expect(200)["items"].as_array().unwrap().len();
+        let full = api.get(&format!("/v1/{list}?limit={all}")).await.expect(200);
+        assert_eq!((full["items"].as_array().unwrap().len(), &full["next"]), (all, &Value::Null), "{list}");
+        let first = api.get(&format!("/v1/{list}?limit={}", all - 1)).await.expect(200);
+        assert!(first["next"].is_string(), "{list}");
+        let next = first["next"].as_str().unwrap();
+        let rest = api.get(&format!("/v1/{list}?limit=1&cursor={next}")).await.expect(200);
+        assert_eq!(rest, json!({"items": [full["items"][all - 1]], "next": null}), "{list}");
+    }
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn readiness_names_what_is_down(db: PgPool) {
     let api = TestApi::new(db).await;
 

@@ -1,7 +1,8 @@
 //! Prescriptions: once in the bucket, told truly in the ledger.
 
-use axum::body::Body;
+use axum::{body::Body, http::HeaderValue};
 use chrono::TimeDelta;
+use device_model::upload::MAX_PATH_BYTES;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -114,11 +115,73 @@ async fn headers_are_checked_before_anything_is_read(db: PgPool) {
     with("content-digest", Some("sha-256=x")).await.expect_problem(400, "malformed-request");
     with("x-recehub-path", Some("***")).await.expect_problem(400, "malformed-request");
     with("x-recehub-path", Some("")).await.expect_problem(400, "malformed-request");
-    with("x-recehub-observed-at", Some("noon")).await.expect_problem(400, "malformed-request");
-    with("x-recehub-sequence", Some("18446744073709551615")).await.expect_problem(400, "malformed-request");
+    for at in [
+        "noon",
+        "1999-12-31T23:59:59Z",
+        "2101-01-01T00:00:00Z",
+        "-4800-01-01T00:00:00Z",
+        "+200000-01-01T00:00:00Z",
+    ] {
+        with("x-recehub-observed-at", Some(at)).await.expect_problem(400, "malformed-request");
+    }
+    for count in
+        ["18446744073709551615", "9223372036854775807", "9007199254740993", "0", "+5", "-1", " 5", "5.0"]
+    {
+        with("x-recehub-sequence", Some(count)).await.expect_problem(400, "malformed-request");
+    }
+    with("content-length", Some("+11")).await.expect_problem(400, "malformed-request");
     with("x-recehub-thing", Some("tenpo-0001")).await.expect_problem(403, "forbidden");
+    let mut not_text = RX.request(&token).body(Body::from(RX.content)).unwrap();
+    not_text.headers_mut().insert("x-recehub-thing", HeaderValue::from_bytes(b"tenpo-\xff").unwrap());
+    api.send(not_text).await.expect_problem(400, "malformed-request");
 
     assert_eq!(api.aws.state().puts, 0);
+    with("x-recehub-sequence", Some("9007199254740992")).await.expect(201);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_is_no_path_below_the_share_is_refused(db: PgPool) {
+    let (api, token) = api(db).await;
+    let longer = "a".repeat(MAX_PATH_BYTES + 1);
+
+    for path in ["", "/etc/a.csv", "a/../b.csv", "./a.csv", "..", "a//b.csv", "a/", "a\0.csv", &longer] {
+        Upload { path, ..RX }.send(&api, &token).await.expect_problem(400, "malformed-request");
+    }
+
+    assert_eq!(api.aws.state().puts, 0);
+    let told = Upload { path: &longer, ..RX }.send(&api, &token).await.expect(400);
+    assert!(told["detail"].as_str().unwrap().contains("1200 bytes"), "{told}");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn the_longest_path_stands_sealed_beside_its_object(db: PgPool) {
+    let (api, token) = api(db).await;
+    let longest = "処".repeat(MAX_PATH_BYTES / 3);
+    let upload = Upload { path: &longest, ..RX };
+
+    upload.send(&api, &token).await.expect(201);
+
+    let objects = &api.aws.state().objects;
+    let (_, metadata) = objects.first_key_value().unwrap().1;
+    let sealed = &metadata.iter().find(|(name, _)| *name == "path-sealed").unwrap().1;
+    let sealed = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, sealed).unwrap();
+    let keys = fleet_api::fleet::sealing::PathKeys::derive(&[7; 32]);
+    assert_eq!(keys.open(upload.id(), &sealed).unwrap(), longest.as_bytes());
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn of_two_contents_with_the_same_count_the_later_is_current(db: PgPool) {
+    let (api, token) = api(db).await;
+    let b = Upload { content: b"B", ..RX };
+
+    RX.send(&api, &token).await.expect(201);
+    b.send(&api, &token).await.expect(201);
+
+    assert_eq!(current(&api).await, [b.id().to_string()]);
+    let one = async |upload: &Upload<'_>| {
+        api.get(&format!("/v1/uploads/{}", upload.id())).await.expect(200)["current"].clone()
+    };
+    assert_eq!((one(&RX).await, one(&b).await), (json!(false), json!(true)));
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
@@ -183,4 +246,6 @@ async fn pages_of_a_list_neither_repeat_nor_leave_out(db: PgPool) {
     }
 
     assert_eq!(seen.len(), 5);
+    let full = api.get("/v1/uploads?limit=5").await.expect(200);
+    assert_eq!((full["items"].as_array().unwrap().len(), &full["next"]), (5, &Value::Null));
 }
