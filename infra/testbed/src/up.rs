@@ -135,7 +135,7 @@ fn tour(bed: &Testbed) -> Result<Vec<String>> {
     let thing = &one.thing;
     let lines = [
         format!(
-            "printf '山田太郎,アムロジピン\\r\\n' > /tmp/rx.csv && smbclient //127.0.0.1/{} -p {} -U '{}%{}' -c 'put /tmp/rx.csv 処方1.csv'",
+            "printf '山田太郎,アムロジピン\\r\\n' | smbclient //127.0.0.1/{} -p {} -U '{}%{}' -c 'put - 処方1.csv'",
             share.name, share.port, share.user, share.password
         ),
         format!(
