@@ -459,6 +459,23 @@ async fn what_was_refused_is_not_tried_again_before_someone_says_so() {
 }
 
 #[tokio::test]
+async fn a_person_at_the_box_lets_what_was_set_aside_be_tried_again() {
+    let desk = Desk::new().await;
+    desk.add("f", b"A").await;
+    desk.spool.quarantine(1, Aside::Refused, "422".to_owned()).await.unwrap();
+
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_device-agent"))
+        .arg("retry")
+        .env("RECEHUB_THING", "tenpo-0001")
+        .env("RECEHUB_STATE_DIR", desk.folder.path())
+        .output()
+        .unwrap();
+
+    assert_eq!(String::from_utf8(told.stdout).unwrap(), "to be tried again: 1\n");
+    assert_eq!(desk.counts().await, (1, 0));
+}
+
+#[tokio::test]
 async fn what_is_gone_from_the_share_for_a_month_is_forgotten_and_nothing_else() {
     let desk = Desk::new().await;
     let now = Clock::system().now();

@@ -426,6 +426,24 @@ async fn a_copy_that_cannot_be_opened_for_now_is_kept() {
 }
 
 #[tokio::test]
+async fn a_receipt_that_the_store_cannot_take_yet_is_kept_and_nothing_is_sent_twice() {
+    let mut bed = Bed::at_rest().await;
+    bed.capture("a", b"A", &Clock::system()).await;
+    let store = Store::open(bed.state.path()).unwrap();
+    let no = "create trigger no before insert on receipts begin select raise(abort, 'no'); end";
+    store.run(|db| db.execute_batch(no)).await.unwrap();
+
+    bed.serve(Clock::system()).await;
+    eventually("it is sent", || async { (bed.stored().len() == 1).then_some(()) }).await;
+    tokio::time::timeout(Duration::from_millis(300), bed.drained()).await.unwrap_err();
+    store.run(|db| db.execute_batch("drop trigger no")).await.unwrap();
+
+    bed.drained().await;
+    assert_eq!(bed.cloud.lock().unwrap().tries, 1);
+    assert!(bed.tasks.try_join_next().is_none());
+}
+
+#[tokio::test]
 async fn a_box_with_a_full_disk_still_starts_and_sends_what_it_has() {
     let Some(disk) = SmallDisk::mount("6m") else {
         return;
