@@ -12,15 +12,22 @@ create table certificates (
     -- When AWS IoT was last asked live whether it is ACTIVE and attached to this thing only.
     confirmed_at timestamptz,
     revoked_at timestamptz,
+    -- When AWS IoT took the revocation; until then it is told again, ever more slowly.
+    told_aws_at timestamptz,
+    tell_attempts int not null default 0,
+    tell_at timestamptz,
     constraint certificates_pkey primary key (certificate_id),
     constraint certificates_thing_fkey foreign key (thing) references things (name),
     constraint certificates_id_form check (certificate_id ~ '^[0-9a-f]{64}$'),
     constraint certificates_status check (status in ('active', 'revoked')),
     constraint certificates_revoked_at check ((status = 'revoked') = (revoked_at is not null)),
+    constraint certificates_told_is_revoked check (told_aws_at is null or status = 'revoked'),
     constraint certificates_sealing_key_length check (octet_length(sealing_key) = 32)
 );
 
 create index certificates_by_thing on certificates (thing, issued_at desc);
+
+create index certificates_untold on certificates (tell_at) where status = 'revoked' and told_aws_at is null;
 
 create table enrolment_codes (
     code_hash bytea not null,
@@ -28,8 +35,16 @@ create table enrolment_codes (
     created_at timestamptz not null,
     expires_at timestamptz not null,
     used_at timestamptz,
+    -- The keys that it was used for, hashed, and what it brought: whoever did not get the answer may
+    -- ask again with the same keys.
+    keys_hash bytea,
+    certificate_id text,
+    certificate_pem text,
     constraint enrolment_codes_pkey primary key (code_hash),
-    constraint enrolment_codes_thing_fkey foreign key (thing) references things (name)
+    constraint enrolment_codes_thing_fkey foreign key (thing) references things (name),
+    constraint enrolment_codes_certificate_fkey foreign key (certificate_id) references certificates (certificate_id),
+    constraint enrolment_codes_used_whole check ((used_at is null) = (keys_hash is null)
+        and (used_at is null) = (certificate_id is null) and (used_at is null) = (certificate_pem is null))
 );
 
 create index enrolment_codes_by_thing on enrolment_codes (thing);
@@ -73,4 +88,12 @@ create table api_tokens (
     constraint api_tokens_name_unique unique (name),
     constraint api_tokens_hash_unique unique (token_hash),
     constraint api_tokens_scope check (scope in ('read', 'change', 'admin'))
+);
+
+-- Token buckets that all replicas draw from, since AWS counts per account.
+create table budgets (
+    name text not null,
+    tokens double precision not null,
+    refilled_at timestamptz not null,
+    constraint budgets_pkey primary key (name)
 );

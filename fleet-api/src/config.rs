@@ -19,6 +19,8 @@ pub struct Config {
     pub events: EventsConfig,
     pub reserved: ReservedRanges,
     pub reconcile: std::time::Duration,
+    /// Within this every box's shadow is read, whether or not anything hints at it.
+    pub reconcile_all: std::time::Duration,
     /// None: no Slack workspace is connected.
     pub slack: Option<SlackConfig>,
 }
@@ -80,6 +82,7 @@ impl Config {
         let events = (env.want("RECEHUB_EVENTS_SECRET"), env.want("RECEHUB_EVENTS_DESTINATION_ARN"));
         let reserved = env.optional("RECEHUB_RESERVED_RANGES", "networks such as 100.64.0.0/10");
         let reconcile = env.optional("RECEHUB_RECONCILE_SECONDS", "a number of seconds");
+        let reconcile_all = env.optional("RECEHUB_RECONCILE_ALL_SECONDS", "a number of seconds");
         let slack = env.slack();
         let faults = env.faults;
         if !faults.is_empty() {
@@ -103,6 +106,7 @@ impl Config {
                 events: EventsConfig { secret: events.0?, destination_arn: events.1? },
                 reserved: reserved.unwrap_or_default(),
                 reconcile: std::time::Duration::from_secs(reconcile.unwrap_or(60).max(1)),
+                reconcile_all: std::time::Duration::from_secs(reconcile_all.unwrap_or(86_400).max(1)),
                 slack,
             })
         };
@@ -192,7 +196,8 @@ mod tests {
             "FLEET_API_LISTEN" => "127.0.0.1:0",
             "RECEHUB_STS_URL" => "http://127.0.0.1:4566",
             "RECEHUB_PATH_KEY" => &key,
-            "RECEHUB_RESERVED_RANGES" | "RECEHUB_RECONCILE_SECONDS" => return None,
+            "RECEHUB_RESERVED_RANGES" => return None,
+            name if name.starts_with("RECEHUB_RECONCILE") => return None,
             name if name.starts_with("SLACK_") => return None,
             _ => "x",
         };
@@ -204,7 +209,7 @@ mod tests {
         let config = Config::read(environment).unwrap();
 
         assert!(config.slack.is_none());
-        assert_eq!(config.reconcile.as_secs(), 60);
+        assert_eq!((config.reconcile.as_secs(), config.reconcile_all.as_secs()), (60, 24 * 60 * 60));
     }
 
     #[test]

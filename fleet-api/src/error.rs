@@ -162,6 +162,10 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => Self::unavailable("the database", error),
+            // Waited too long for a lock, or for anything else.
+            sqlx::Error::Database(ref told) if matches!(told.code().as_deref(), Some("55P03" | "57014")) => {
+                Self::unavailable("the database", error)
+            }
             // Judged before it came here, as far as anybody thought of it: a NUL in a text or in JSON,
             // and a time that no calendar has.
             sqlx::Error::Database(refusal)

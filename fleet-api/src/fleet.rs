@@ -2,8 +2,8 @@
 //! who asked for it in one transaction; what must reach a box is carried afterwards.
 //!
 //! A wish becomes a row ([`changes`]), [`dispatch`] carries it into the box's shadow, [`collect`]
-//! reads back what the box says, and its verdict closes the row. [`enrolment`] and [`login`] say who
-//! a box is; [`uploads`] takes its prescriptions into the bucket and the ledger.
+//! reads back what the box says, and its verdict closes the row. [`enrolment`], [`login`] and
+//! [`revocation`] say who a box is; [`uploads`] takes its prescriptions into the bucket and the ledger.
 
 pub mod actor;
 pub mod audit;
@@ -17,6 +17,7 @@ pub mod enrolment;
 pub mod events;
 mod judgement;
 pub mod login;
+pub mod revocation;
 pub mod sealing;
 pub mod secret;
 pub mod tokens;
@@ -27,17 +28,21 @@ use std::sync::Arc;
 use device_model::lan::ReservedRanges;
 use sqlx::PgPool;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::{
     aws::{bucket::Bucket, shadows::Shadows, sts::Sts, things::Things},
     clock::Clock,
     config::{EventsConfig, LoginConfig},
+    error::ApiError,
 };
 
 /// The fleet. Cheap to clone; replicas share nothing but Postgres and AWS.
 #[derive(Clone)]
 pub struct Fleet {
     parts: Arc<Parts>,
+    under_way: TaskTracker,
 }
 
 /// What the verbs stand on.
@@ -65,7 +70,7 @@ pub struct Rules {
 
 impl Fleet {
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), under_way: TaskTracker::new() }
     }
 
     pub fn db(&self) -> &PgPool {
@@ -79,6 +84,21 @@ impl Fleet {
     /// Networks that no box may have on its pharmacy's side.
     pub fn reserved(&self) -> &ReservedRanges {
         &self.parts.rules.reserved
+    }
+
+    /// Does to its end what must not stop half-way, though whoever asked hangs up.
+    async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let work = self.under_way.spawn(work.in_current_span());
+        work.await.map_err(|error| ApiError::Internal(error.into())).flatten()
+    }
+
+    /// Waits for what outlived its request.
+    pub async fn finish(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 
     /// Resolves when a change may be waiting to be carried.

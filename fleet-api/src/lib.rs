@@ -39,7 +39,7 @@ use crate::{
     aws::{bucket::S3Bucket, clients, sts::StsEndpoint},
     clock::SystemClock,
     config::Config,
-    fleet::{Fleet, Parts, Rules, collect, dispatch, events, sealing::PathKeys},
+    fleet::{Fleet, Parts, Rules, collect, dispatch, events, revocation, sealing::PathKeys},
     lifecycle::Tasks,
 };
 
@@ -48,6 +48,8 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// How often the dispatcher and the housekeeping look without being nudged.
 const EVERY_MINUTE: Duration = Duration::from_mins(1);
+/// How often it is looked for revocations that AWS was not told of.
+const EVERY_TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Serves until a signal comes.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
@@ -55,8 +57,17 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new();
     tasks.spawn(dispatch::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
-    tasks.spawn(collect::run(fleet.clone(), config.reconcile, stop.clone()));
+    tasks.spawn(collect::run(fleet.clone(), config.reconcile, config.reconcile_all, stop.clone()));
     tasks.spawn(events::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
+    tasks.spawn(revocation::run(fleet.clone(), EVERY_TEN_SECONDS, EVERY_MINUTE, stop.clone()));
+    tasks.spawn({
+        let (fleet, stop) = (fleet.clone(), stop.clone());
+        async move {
+            stop.cancelled().await;
+            fleet.finish().await;
+            Ok(())
+        }
+    });
     // What stands below /slack; its loops join the tasks.
     let slack = match &config.slack {
         Some(slack) => slack::start(slack, fleet.clone(), &mut tasks, &stop)?,

@@ -2,6 +2,7 @@
 
 pub mod api_tokens;
 pub mod audit_entries;
+pub mod budgets;
 pub mod certificates;
 pub mod changes;
 pub mod enrolment_codes;

@@ -1,5 +1,7 @@
 //! IoT Core's registry: things, certificates and the destination of the rules that hint at us.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_iot::{
     Client,
@@ -7,6 +9,10 @@ use aws_sdk_iot::{
     types::{CertificateStatus, ThingPrincipalType, TopicRuleDestinationStatus},
 };
 use device_model::thing_name::ThingName;
+
+/// As many as AWS gives at a time.
+const PAGE: i32 = 250;
+const BETWEEN_PAGES: Duration = Duration::from_millis(150);
 
 /// A certificate just issued.
 #[derive(Debug, Clone)]
@@ -33,6 +39,9 @@ pub trait Things: Send + Sync + 'static {
     async fn issue(&self, thing: &ThingName, csr: &str, policy: &str) -> anyhow::Result<Option<Issued>>;
 
     async fn revoke(&self, certificate_id: &str) -> anyhow::Result<()>;
+
+    /// The ids of all certificates that are not active.
+    async fn switched_off(&self) -> anyhow::Result<Vec<String>>;
 
     /// None: there is no such certificate.
     async fn certificate(&self, certificate_id: &str) -> anyhow::Result<Option<Registered>>;
@@ -93,6 +102,20 @@ impl Things for Client {
             Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => Ok(()),
             Err(error) => Err(anyhow::Error::from(error).context("UpdateCertificate")),
         }
+    }
+
+    async fn switched_off(&self) -> anyhow::Result<Vec<String>> {
+        let mut pages = self.list_certificates().into_paginator().page_size(PAGE).send();
+        let mut off = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| anyhow::Error::from(error).context("ListCertificates"))?;
+            let listed = page.certificates.unwrap_or_default().into_iter();
+            let listed = listed.filter(|it| it.status != Some(CertificateStatus::Active));
+            off.extend(listed.filter_map(|it| it.certificate_id));
+            // A large fleet has hundreds of pages, and the account takes ten such calls a second.
+            tokio::time::sleep(BETWEEN_PAGES).await;
+        }
+        Ok(off)
     }
 
     async fn certificate(&self, certificate_id: &str) -> anyhow::Result<Option<Registered>> {

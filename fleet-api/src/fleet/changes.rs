@@ -63,7 +63,7 @@ impl Fleet {
             return Err(ApiError::ChangeOpen(open.clone()));
         }
         for row in open {
-            self.withdraw(db, &row.into_change()?, Withdrawing::Supersede, by, now).await?;
+            self.withdraw(db, &row.into_change()?, Withdrawing::Supersede, by, None, now).await?;
         }
         let before = self.running(db, thing).await?;
         let id = self.new_id();
@@ -95,6 +95,7 @@ impl Fleet {
         by: &Actor,
         reason: Option<&str>,
     ) -> Result<Change, ApiError> {
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
         let now = self.clock().now();
         let mut tx = self.db().begin().await?;
         let db = tx.acquire().await?;
@@ -106,7 +107,7 @@ impl Fleet {
             return Err(ApiError::ChangeClosed(id.clone()));
         }
         if change.withdrawing.is_none() {
-            self.withdraw(db, &change, Withdrawing::Cancel, by, now).await?;
+            self.withdraw(db, &change, Withdrawing::Cancel, by, reason, now).await?;
             // The box may have what is being taken back: unless something newer waits already, it
             // has to be given what ran before.
             let open = store::changes::open_of(db, &thing).await?;
@@ -211,10 +212,11 @@ impl Fleet {
         change: &Change,
         why: Withdrawing,
         by: &Actor,
+        reason: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         if change.state == ChangeState::Queued && !change.handed_over {
-            let step = Step::of(why.ends_as(), now);
+            let step = Step { detail: reason.map(str::to_owned), ..Step::of(why.ends_as(), now) };
             self.step(db, change, step, by).await?;
             return Ok(());
         }
@@ -223,6 +225,7 @@ impl Fleet {
         let mut entry = Entry::new(now, by, &action).of(&change.thing);
         entry.change_id = Some(&change.change_id);
         entry.pharmacy = change.pharmacy.as_deref();
+        entry.reason = reason;
         audit_entries::add(db, &entry).await?;
         Ok(())
     }
@@ -240,7 +243,7 @@ impl Fleet {
         };
         let reason = reason.map_or_else(
             || format!("takes back {}", change.change_id),
-            |reason| format!("takes back {}: {}", change.change_id, reason.trim()),
+            |reason| format!("takes back {}: {reason}", change.change_id),
         );
         let id = self.new_id();
         let restoring = store::changes::NewChange {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use device_model::{
     change::ChangeState,
     outcome::{Verdict, VerdictKind},
-    shadow::{Reported, Trial},
+    shadow::{KEPT_VERDICTS, Reported, Trial},
     thing_name::ThingName,
 };
 use futures::StreamExt;
@@ -29,8 +29,14 @@ use crate::{
 
 const AT_ONCE: usize = 8;
 
-/// Reconciles every so often, for what no hint came for.
-pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+/// Reconciles every so often, for what no hint came for: things with an open change each time, all
+/// the others once within `all_within`.
+pub async fn run(
+    fleet: Fleet,
+    every: Duration,
+    all_within: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(every);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -44,6 +50,9 @@ pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyh
                 "could not look for changes that wait for an answer"
             );
         }
+        if let Err(error) = sweep(&fleet, every, all_within).await {
+            tracing::warn!(error = format!("{error:#}"), "could not look what boxes report");
+        }
     }
 }
 
@@ -52,13 +61,31 @@ pub async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
     let mut db = fleet.db().acquire().await?;
     let awaited = store::changes::awaited_things(&mut db).await?;
     drop(db);
-    let reads = futures::stream::iter(awaited).map(|thing| async move {
+    collect_each(fleet, awaited).await;
+    Ok(())
+}
+
+/// Reads the shadows of things that were not read for long: of so many that with a pass `every` so
+/// often all have their turn `within`. Answers how many that were.
+pub async fn sweep(fleet: &Fleet, every: Duration, within: Duration) -> anyhow::Result<usize> {
+    let now = fleet.clock().now();
+    let mut db = fleet.db().acquire().await?;
+    let share = every.as_secs_f64() / within.as_secs_f64();
+    let stale = things::take_stale(&mut db, now - within, now, share).await?;
+    drop(db);
+    let many = stale.len();
+    collect_each(fleet, stale).await;
+    Ok(many)
+}
+
+/// One that does not answer stops no other.
+async fn collect_each(fleet: &Fleet, things: Vec<ThingName>) {
+    let reads = futures::stream::iter(things).map(|thing| async move {
         if let Err(error) = collect(fleet, &thing).await {
             tracing::warn!(thing.name = %thing, error = %describe(&error), "could not read what `{thing}` reports");
         }
     });
     reads.buffer_unordered(AT_ONCE).collect::<()>().await;
-    Ok(())
 }
 
 /// Reads one thing's shadow and moves its changes on. The same report read twice changes nothing.
@@ -107,14 +134,16 @@ async fn settle(
 ) -> Result<(), ApiError> {
     let by = Actor::thing(thing.as_str(), None);
     let open = open_changes(db, thing).await?;
+    let known = known(db, thing, reported).await?;
     for change in &open {
         let verdict = reported.verdicts.iter().find(|verdict| verdict.change_id == change.change_id);
         if let Some(verdict) = verdict {
             fleet.step(db, change, closing(change, verdict, now), &by).await?;
-        } else if change.withdrawing.is_some() && passed_over(change, &open, reported) {
+        } else if change.withdrawing.is_some() && passed_over(change, &known, reported) {
             let ends_as = change.withdrawing.map_or(ChangeState::Superseded, Withdrawing::ends_as);
             let mut step = Step::of(ends_as, now);
-            step.detail = Some("the box took a newer change without having seen this one".to_owned());
+            step.detail =
+                Some("the box went on to a newer change and gave no verdict on this one".to_owned());
             fleet.step(db, change, step, &by).await?;
         }
     }
@@ -162,14 +191,27 @@ fn trying(trial: &Trial, now: DateTime<Utc>) -> Step {
     Step { device_at: Some(trial.since), ..Step::of(ChangeState::Trying, now) }
 }
 
-/// True if the box has gone on to a change that was asked for after this one. It judges changes in
-/// their order and reports in one piece, so it will not speak of this one any more.
-fn passed_over(change: &Change, open: &[Change], reported: &Reported) -> bool {
+/// Our places in the order of asking for the changes that a report speaks of.
+async fn known(db: &mut PgConnection, thing: &ThingName, reported: &Reported) -> Result<Vec<i64>, ApiError> {
     let tried = reported.trial.iter().map(|trial| &trial.change_id);
     let judged = reported.verdicts.iter().map(|verdict| &verdict.change_id);
-    let trying_this = reported.trial.as_ref().is_some_and(|trial| trial.change_id == change.change_id);
-    let mut known = tried.chain(judged);
-    !trying_this && known.any(|id| open.iter().any(|other| other.seq > change.seq && other.change_id == *id))
+    let ids: Vec<String> = tried.chain(judged).map(ToString::to_string).collect();
+    Ok(store::changes::seqs(db, thing, &ids).await?)
+}
+
+/// True if the box has gone on to a change that was asked for after this one, and never took this one
+/// in hand. It judges changes in their order and reports in one piece, so it will not speak of this
+/// one any more; but it must not have done so in a verdict that is no longer among the last few.
+fn passed_over(change: &Change, known: &[i64], reported: &Reported) -> bool {
+    let tried = change.state == ChangeState::Trying
+        || reported.trial.as_ref().is_some_and(|trial| trial.change_id == change.change_id);
+    let went_on = known.iter().any(|seq| *seq > change.seq);
+    // Verdicts leave in the order in which they came: behind an older one this one would still stand.
+    let complete = reported.verdicts.len() < KEPT_VERDICTS || known.iter().any(|seq| *seq < change.seq);
+    if went_on && (tried || !complete) {
+        tracing::error!(change.id = %change.change_id, "a change stays open: what became of it was not told");
+    }
+    !tried && went_on && complete
 }
 
 fn describe(error: &ApiError) -> String {

@@ -1,4 +1,4 @@
-//! How a box gets its certificate, and how it loses it.
+//! How a box gets its certificate.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use device_model::{
@@ -7,6 +7,7 @@ use device_model::{
 };
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use sqlx::Acquire;
 use x509_parser::{
     certification_request::X509CertificationRequest, oid_registry::OID_EC_P256, pem::parse_x509_pem,
@@ -21,7 +22,10 @@ use crate::{
         audit::Entry,
         secret,
     },
-    store::{audit_entries, certificates, enrolment_codes, sessions, things},
+    store::{
+        audit_entries, certificates,
+        enrolment_codes::{self, Used},
+    },
 };
 
 /// A P-256 request has less than 1 KB.
@@ -29,29 +33,49 @@ const MAX_CSR: usize = 8 * 1024;
 
 impl Fleet {
     /// Issues the certificate for which an operator gave out a code. Nothing but the public halves of
-    /// the box's keys comes here.
+    /// the box's keys comes here. Whoever asks again with the same code and keys gets the same answer:
+    /// the first one may have been lost on the way.
     #[tracing::instrument(name = "fleet.enroll", skip_all, fields(thing.name = %request.thing))]
     pub async fn enroll(
         &self,
         request: EnrollRequest,
         ip: Option<std::net::IpAddr>,
     ) -> Result<EnrollAnswer, ApiError> {
+        let fleet = self.clone();
+        self.see_through(async move { fleet.issue(request, ip).await }).await
+    }
+
+    async fn issue(
+        &self,
+        request: EnrollRequest,
+        ip: Option<std::net::IpAddr>,
+    ) -> Result<EnrollAnswer, ApiError> {
         let key = request_key(&request.csr)?;
         let sealing_key = request.sealing_key.as_ref().map(|given| vouched_for(given, &key)).transpose()?;
-        let (now, thing) = (self.clock().now(), request.thing);
+        let keys_hash = Sha256::new().chain_update(&key).chain_update(sealing_key.as_deref().unwrap_or(&[]));
+        let keys_hash = keys_hash.finalize().to_vec();
+        let (now, thing, code) = (self.clock().now(), request.thing, secret::hash(&request.code));
         let mut tx = self.db().begin().await?;
         let db = tx.acquire().await?;
-        if !enrolment_codes::consume(db, &secret::hash(&request.code), &thing, now).await? {
-            return Err(ApiError::EnrolmentRefused);
+        let held = enrolment_codes::hold(db, &code, &thing, now).await?;
+        if let Some(used) = held.ok_or(ApiError::EnrolmentRefused)? {
+            let certificate = certificates::find(db, &used.certificate_id).await?;
+            if used.keys_hash != keys_hash || !certificate.is_some_and(|it| it.active) {
+                return Err(ApiError::EnrolmentRefused);
+            }
+            tracing::info!(thing.name = %thing, "`{thing}` asked once more for its certificate");
+            return Ok(answer(thing, used));
         }
         let policy = &self.parts.rules.box_policy;
         let issued = self.parts.things.issue(&thing, &request.csr, policy).await;
         // The code is good again if this fails: the transaction ends without it.
         let issued = issued.map_err(|error| ApiError::unavailable("AWS IoT Core", error))?;
         let issued = issued.ok_or_else(|| ApiError::malformed("AWS IoT Core does not take the request"))?;
+        let used = Used { keys_hash, certificate_id: issued.certificate_id, certificate_pem: issued.pem };
         let kept = async {
-            let id = issued.certificate_id.as_str();
+            let id = used.certificate_id.as_str();
             certificates::add(db, id, &thing, sealing_key.as_deref(), now).await?;
+            enrolment_codes::use_up(db, &code, &used, now).await?;
             let by =
                 Actor { ip, ..Actor::new(format!("thing:{thing}"), Proof::EnrolmentCode, Origin::Device) };
             let mut entry = Entry::new(now, &by, "device.enrolled").of(&thing);
@@ -64,45 +88,18 @@ impl Fleet {
         };
         if let Err(error) = kept {
             // Nobody knows this certificate: it must not stay good.
-            if let Err(error) = self.parts.things.revoke(&issued.certificate_id).await {
+            if let Err(error) = self.parts.things.revoke(&used.certificate_id).await {
                 tracing::error!(error = format!("{error:#}"), "a stray certificate stayed active");
             }
             return Err(error.into());
         }
         tracing::info!(thing.name = %thing, "`{thing}` has its certificate");
-        Ok(EnrollAnswer { thing, certificate_id: issued.certificate_id, certificate_pem: issued.pem })
+        Ok(answer(thing, used))
     }
+}
 
-    /// Ends every certificate of the thing: here at once, on every replica, and then in AWS. Answers
-    /// the ids; asked again, it tells AWS again.
-    #[tracing::instrument(name = "fleet.revoke", skip_all, fields(thing.name = %thing))]
-    pub async fn revoke(
-        &self,
-        thing: &ThingName,
-        by: &Actor,
-        reason: Option<&str>,
-    ) -> Result<Vec<String>, ApiError> {
-        let now = self.clock().now();
-        let mut tx = self.db().begin().await?;
-        let db = tx.acquire().await?;
-        if !things::lock(db, thing).await? {
-            return Err(ApiError::UnknownThing(thing.clone()));
-        }
-        for id in certificates::revoke_all(db, thing, now).await? {
-            let ended = sessions::end_of(db, &id, now).await?;
-            let mut entry = Entry::new(now, by, "device.revoked").of(thing);
-            entry.after = Some(json!({"certificateId": id, "sessionsEnded": ended}));
-            entry.reason = reason;
-            audit_entries::add(db, &entry).await?;
-        }
-        let revoked = certificates::revoked_of(db, thing).await?;
-        tx.commit().await?;
-        for id in &revoked {
-            let told = self.parts.things.revoke(id).await;
-            told.map_err(|error| ApiError::unavailable("AWS IoT Core", error))?;
-        }
-        Ok(revoked)
-    }
+fn answer(thing: ThingName, used: Used) -> EnrollAnswer {
+    EnrollAnswer { thing, certificate_id: used.certificate_id, certificate_pem: used.certificate_pem }
 }
 
 /// The public key of a signing request: P-256, and its holder signed the request.

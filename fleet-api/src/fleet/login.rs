@@ -15,7 +15,7 @@ use crate::{
     config::LoginConfig,
     error::ApiError,
     fleet::{Fleet, actor::Actor, audit::Entry, secret},
-    store::{audit_entries, certificates, nonces, sessions, uploads},
+    store::{audit_entries, budgets, certificates, nonces, sessions, uploads},
 };
 
 mod identity;
@@ -23,6 +23,9 @@ mod identity;
 const NONCE_SECONDS: i64 = 60;
 const SESSION_MINUTES: i64 = 15;
 const SKEW: TimeDelta = TimeDelta::minutes(5);
+/// How many live checks may come at once, and how many more a second, on all replicas together:
+/// AWS takes about ten a second of an account.
+const LIVE_CHECKS: (f64, f64) = (10.0, 10.0);
 /// Real ones have about 1 KB.
 const MAX_SESSION_TOKEN: usize = 8 * 1024;
 
@@ -91,12 +94,20 @@ impl Fleet {
         if known.confirmed_at.is_some() {
             return Ok(());
         }
+        let (most, a_second) = LIVE_CHECKS;
+        if !budgets::take(&mut db, "live_checks", most, a_second, self.clock().now()).await? {
+            let cause = anyhow::anyhow!("too many first logins at once");
+            return Err(ApiError::unavailable("AWS IoT Core", cause));
+        }
+        // Others need the connection more than we do while IoT Core thinks.
+        drop(db);
         let registered = self.parts.things.certificate(certificate_id).await;
         let registered = registered.map_err(|error| ApiError::unavailable("AWS IoT Core", error))?;
         let good = registered.is_some_and(|it| it.active && it.things == [thing.as_str()]);
         if !good {
             return Err(refuse("a certificate that IoT Core does not hold for this thing alone"));
         }
+        let mut db = self.db().acquire().await?;
         certificates::confirm(&mut db, certificate_id, self.clock().now()).await?;
         Ok(())
     }

@@ -80,6 +80,60 @@ pub async fn revoked_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Resul
     .await
 }
 
+/// AWS took the revocation.
+#[tracing::instrument(name = "db.certificates.told", skip_all)]
+pub async fn told(db: &mut PgConnection, certificate_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update certificates set told_aws_at = $2
+         where certificate_id = $1 and status = 'revoked' and told_aws_at is null",
+        certificate_id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes some revocations that AWS was not told of, and puts each off, the longer, the more often it
+/// was taken: until then nobody else takes it.
+#[tracing::instrument(name = "db.certificates.take_untold", skip_all)]
+pub async fn take_untold(db: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "update certificates set tell_attempts = tell_attempts + 1,
+             tell_at = $1::timestamptz + least(30 * 2 ^ least(tell_attempts, 10), 900) * interval '1 second'
+         where certificate_id in
+             (select certificate_id from certificates
+              where status = 'revoked' and told_aws_at is null and (tell_at is null or tell_at <= $1)
+              order by tell_at nulls first limit $2 for no key update skip locked)
+         returning certificate_id",
+        now,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A certificate and whose it is.
+#[derive(Debug)]
+pub struct Owned {
+    pub certificate_id: String,
+    pub thing: String,
+}
+
+/// Those of `ids` that were thought to be good are asked for live at their next login.
+#[tracing::instrument(name = "db.certificates.doubt", skip_all)]
+pub async fn doubt(db: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Owned>> {
+    sqlx::query_as!(
+        Owned,
+        "update certificates set confirmed_at = null
+         where certificate_id = any($1) and status = 'active' and confirmed_at is not null
+         returning certificate_id, thing",
+        ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// The key that share passwords of this thing are sealed to.
 #[tracing::instrument(name = "db.certificates.sealing_key", skip_all, fields(thing.name = %thing))]
 pub async fn sealing_key(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Vec<u8>>> {

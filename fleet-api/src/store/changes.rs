@@ -265,6 +265,18 @@ pub async fn set_shadow_version(db: &mut PgConnection, id: &ChangeId, version: i
     Ok(())
 }
 
+/// Which of these changes of the thing we know, by their place in the order of asking.
+#[tracing::instrument(name = "db.changes.seqs", skip_all, fields(thing.name = %thing))]
+pub async fn seqs(db: &mut PgConnection, thing: &ThingName, ids: &[String]) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "select seq from lan_changes where thing = $1 and change_id = any($2)",
+        thing.as_str(),
+        ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Things that have a change to be carried, and whose time has come.
 #[tracing::instrument(name = "db.changes.due_things", skip_all)]
 pub async fn due_things(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<ThingName>> {

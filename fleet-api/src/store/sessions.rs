@@ -13,11 +13,11 @@ pub async fn add(
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    // A revocation that came between the check and here must win.
+    // A revocation that came between the check and here must win, here as in AWS.
     let added = sqlx::query!(
         "insert into sessions (token_hash, thing, certificate_id, created_at, expires_at)
          select $1, $2, certificate_id, $4, $5 from certificates
-         where certificate_id = $3 and thing = $2 and status = 'active' for share",
+         where certificate_id = $3 and thing = $2 and status = 'active' and confirmed_at is not null for share",
         token_hash,
         thing.as_str(),
         certificate_id,

@@ -97,6 +97,31 @@ pub async fn set_reported(
     Ok(kept.rows_affected() == 1)
 }
 
+/// Takes a share of all things, those first whose shadow was not read for longest, if that was before
+/// `before`: now they count as read.
+#[tracing::instrument(name = "db.things.take_stale", skip_all)]
+pub async fn take_stale(
+    db: &mut PgConnection,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+    share: f64,
+) -> sqlx::Result<Vec<ThingName>> {
+    let names = sqlx::query_scalar!(
+        "update things set reconciled_at = $2
+         where name in (select name from things where reconciled_at is null or reconciled_at <= $1
+                        order by reconciled_at nulls first
+                        limit (select ceil(count(*) * $3::float8)::bigint from things)
+                        for no key update skip locked)
+         returning name",
+        before,
+        now,
+        share,
+    )
+    .fetch_all(db)
+    .await?;
+    names.into_iter().map(|name| name.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))).collect()
+}
+
 #[tracing::instrument(name = "db.things.reported", skip_all, fields(thing.name = %thing))]
 pub async fn reported(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Reported>> {
     let row = sqlx::query_scalar!("select reported from things where name = $1", thing.as_str());

@@ -12,8 +12,11 @@ use sqlx::PgPool;
 use crate::support::{ACCOUNT, Answer, TestApi, Upload};
 
 fn enrolment(thing: &str, code: &str) -> Value {
-    let key = KeyPair::generate().unwrap();
-    let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    enrolment_with(&KeyPair::generate().unwrap(), thing, code)
+}
+
+fn enrolment_with(key: &KeyPair, thing: &str, code: &str) -> Value {
+    let csr = CertificateParams::default().serialize_request(key).unwrap().pem().unwrap();
     let public = [9; 32];
     let signature = key.sign(&[SEALING_KEY_CONTEXT, &public].concat()).unwrap();
     json!({"thing": thing, "code": code, "csr": csr,
@@ -25,13 +28,13 @@ async fn enroll(api: &TestApi, body: Value) -> Answer {
 }
 
 /// An enrolled box, and its certificate's id.
-async fn enrolled(api: &TestApi, thing: &str) -> String {
+pub async fn enrolled(api: &TestApi, thing: &str) -> String {
     let code = api.register(thing).await;
     let answer = enroll(api, enrolment(thing, &code)).await.expect(200);
     answer["certificateId"].as_str().unwrap().to_owned()
 }
 
-fn identity(account: &str, role: &str, session: &str) -> StsAnswer {
+pub fn identity(account: &str, role: &str, session: &str) -> StsAnswer {
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
          <Arn>arn:aws:sts::{account}:assumed-role/{role}/{session}</Arn></GetCallerIdentityResult>\
@@ -51,7 +54,7 @@ async fn login_with(api: &TestApi, thing: &str, nonce: &str, amz_date: &str) -> 
     api.call(Method::POST, "/v1/device/login", "", body).await
 }
 
-async fn login(api: &TestApi, thing: &str) -> Answer {
+pub async fn login(api: &TestApi, thing: &str) -> Answer {
     let nonce = nonce(api, thing).await;
     login_with(api, thing, &nonce, "20261122T000000Z").await
 }
@@ -69,6 +72,59 @@ async fn a_code_gets_one_certificate(db: PgPool) {
 
     assert_eq!(api.count("certificates").await, 1);
     assert_eq!(api.aws.state().certificates.len(), 1);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn the_same_code_and_keys_get_the_same_certificate_again_while_both_are_good(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let code = api.register("tenpo-0042").await;
+    let key = KeyPair::generate().unwrap();
+    let ask = || enrolment_with(&key, "tenpo-0042", &code);
+
+    let first = enroll(&api, ask()).await.expect(200);
+    let again = enroll(&api, ask()).await.expect(200);
+    assert_eq!(first, again);
+    assert_eq!(api.aws.state().certificates.len(), 1);
+    enroll(&api, enrolment("tenpo-0042", &code)).await.expect_problem(403, "enrolment-refused");
+    let mut without = ask();
+    without.as_object_mut().unwrap().remove("sealingKey");
+    enroll(&api, without).await.expect_problem(403, "enrolment-refused");
+
+    api.post("/v1/devices/tenpo-0042/revoke", Value::Null).await.expect(200);
+    enroll(&api, ask()).await.expect_problem(403, "enrolment-refused");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_used_code_answers_nobody_after_its_day(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let code = api.register("tenpo-0042").await;
+    let ask = enrolment("tenpo-0042", &code);
+    enroll(&api, ask.clone()).await.expect(200);
+
+    api.wait(TimeDelta::hours(24));
+
+    enroll(&api, ask).await.expect_problem(403, "enrolment-refused");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_box_that_hangs_up_meanwhile_gets_its_certificate_when_it_asks_again(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let code = api.register("tenpo-0042").await;
+    let ask = enrolment("tenpo-0042", &code);
+    let gate = api.aws.shut();
+
+    tokio::select! {
+        _ = enroll(&api, ask.clone()) => panic!("the gate was shut"),
+        // The request is dropped here.
+        () = api.aws.someone_is_held() => {}
+    }
+    gate.add_permits(1);
+    tokio::time::timeout(std::time::Duration::from_secs(10), api.fleet.finish()).await.unwrap();
+
+    assert_eq!(api.count("certificates").await, 1);
+    let answer = enroll(&api, ask).await.expect(200);
+    let issued: Vec<_> = api.aws.state().certificates.keys().cloned().collect();
+    assert_eq!(json!([answer["certificateId"]]), json!(issued));
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
@@ -193,6 +249,44 @@ async fn a_certificate_that_aws_switched_off_before_its_first_login_is_refused(d
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn first_logins_are_let_through_as_fast_as_aws_takes_them(db: PgPool) {
+    let api = TestApi::new(db).await;
+    for number in 0..11 {
+        let thing = format!("tenpo-{number:04}");
+        let id = enrolled(&api, &thing).await;
+        api.aws.state().sts_answer = Some(identity(ACCOUNT, "recehub-box", &id));
+        let answer = login(&api, &thing).await;
+        if number < 10 {
+            answer.expect(200);
+        } else {
+            assert!(answer.headers.contains_key("retry-after"));
+            answer.expect_problem(503, "unavailable");
+        }
+    }
+    assert_eq!(api.aws.state().live_checks, 10);
+
+    api.wait(TimeDelta::milliseconds(100));
+    login(&api, "tenpo-0010").await.expect(200);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_login_holds_no_connection_while_iot_core_thinks(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let id = enrolled(&api, "tenpo-0042").await;
+    api.aws.state().sts_answer = Some(identity(ACCOUNT, "recehub-box", &id));
+    let gate = api.aws.shut();
+
+    let meanwhile = async {
+        api.aws.someone_is_held().await;
+        api.all_connections_are_idle().await;
+        gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(login(&api, "tenpo-0042"), meanwhile);
+
+    answer.expect(200);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn a_revoked_box_is_refused_at_its_next_request(db: PgPool) {
     let api = TestApi::new(db).await;
     let id = enrolled(&api, "tenpo-0042").await;
@@ -210,23 +304,6 @@ async fn a_revoked_box_is_refused_at_its_next_request(db: PgPool) {
     assert!(api.aws.state().objects.is_empty());
     let device = api.get("/v1/devices/tenpo-0042").await.expect(200);
     assert_eq!(device["certificate"], "revoked");
-}
-
-#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
-async fn a_revocation_holds_though_aws_is_down_and_is_told_later(db: PgPool) {
-    let api = TestApi::new(db).await;
-    let id = enrolled(&api, "tenpo-0042").await;
-    api.aws.state().sts_answer = Some(identity(ACCOUNT, "recehub-box", &id));
-    let session = login(&api, "tenpo-0042").await.expect(200);
-    api.aws.state().down = true;
-    api.post("/v1/devices/tenpo-0042/revoke", Value::Null).await.expect_problem(503, "unavailable");
-
-    let rx = Upload { thing: "tenpo-0042", path: "a", content: b"x", sequence: 1 };
-    rx.send(&api, session["token"].as_str().unwrap()).await.expect_problem(401, "unauthenticated");
-    api.aws.state().down = false;
-    api.post("/v1/devices/tenpo-0042/revoke", Value::Null).await.expect(200);
-
-    assert!(!api.aws.state().certificates[&id].1);
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]

@@ -184,8 +184,8 @@ impl TestApi {
     /// A certificate and a session for the thing, and its bearer token.
     pub async fn session(&self, thing: &str, token: &str) -> String {
         let id = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(thing));
-        let certificate = "insert into certificates (certificate_id, thing, status, issued_at)
-                           values ($1, $2, 'active', $3) on conflict do nothing";
+        let certificate = "insert into certificates (certificate_id, thing, status, issued_at, confirmed_at)
+                           values ($1, $2, 'active', $3, $3) on conflict do nothing";
         let now = self.clock.now();
         sqlx::query(certificate).bind(&id).bind(thing).bind(now).execute(&self.db).await.unwrap();
         let session = "insert into sessions (token_hash, thing, certificate_id, created_at, expires_at)
@@ -195,6 +195,17 @@ impl TestApi {
         session.bind(now + TimeDelta::minutes(15)).execute(&self.db).await.unwrap();
         self.aws.state().certificates.insert(id, (thing.to_owned(), true));
         token.to_owned()
+    }
+
+    /// Waits until no connection is in use; one that was given back takes a moment.
+    pub async fn all_connections_are_idle(&self) {
+        let idle = async {
+            while self.db.num_idle() < self.db.size() as usize {
+                tokio::task::yield_now().await;
+            }
+        };
+        let idle = tokio::time::timeout(std::time::Duration::from_secs(5), idle).await;
+        idle.expect("somebody holds a connection");
     }
 
     pub async fn count(&self, table: &str) -> i64 {

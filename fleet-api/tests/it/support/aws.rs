@@ -41,6 +41,8 @@ pub struct State {
     pub held: usize,
     /// Certificate id -> (thing, active).
     pub certificates: BTreeMap<String, (String, bool)>,
+    /// Certificates whose revocation IoT Core refuses.
+    pub irrevocable: BTreeSet<String>,
     pub live_checks: usize,
     pub confirmed: Vec<String>,
     pub destination_enabled: bool,
@@ -156,6 +158,7 @@ impl Things for FakeAws {
     }
 
     async fn issue(&self, thing: &ThingName, _: &str, _: &str) -> anyhow::Result<Option<Issued>> {
+        self.pass_gate().await;
         let mut state = self.up()?;
         let id = format!("{:064x}", state.certificates.len() + 1);
         state.certificates.insert(id.clone(), (thing.to_string(), true));
@@ -163,13 +166,22 @@ impl Things for FakeAws {
     }
 
     async fn revoke(&self, certificate_id: &str) -> anyhow::Result<()> {
-        if let Some(certificate) = self.up()?.certificates.get_mut(certificate_id) {
+        let mut state = self.up()?;
+        anyhow::ensure!(!state.irrevocable.contains(certificate_id), "IoT Core does not take this");
+        if let Some(certificate) = state.certificates.get_mut(certificate_id) {
             certificate.1 = false;
         }
         Ok(())
     }
 
+    async fn switched_off(&self) -> anyhow::Result<Vec<String>> {
+        let state = self.up()?;
+        let off = state.certificates.iter().filter(|(_, (_, active))| !active);
+        Ok(off.map(|(id, _)| id.clone()).collect())
+    }
+
     async fn certificate(&self, certificate_id: &str) -> anyhow::Result<Option<Registered>> {
+        self.pass_gate().await;
         let mut state = self.up()?;
         state.live_checks += 1;
         Ok(state
