@@ -15,8 +15,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection may take to tell its next request, idle time included.
-pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long a connection may take to tell its next request, idle time included: longer than a load
+/// balancer keeps a connection open (60 s), or it would now and then write into a closed one.
+pub const HEADER_TIME: Duration = Duration::from_secs(75);
 
 /// Serves until told to stop, and then until the requests under way are answered.
 pub async fn serve(mut listener: TcpListener, app: Router, header_time: Duration, stop: CancellationToken) {

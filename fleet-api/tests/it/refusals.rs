@@ -198,7 +198,7 @@ async fn what_postgres_cannot_keep_is_the_callers_fault_wherever_it_slipped_thro
     };
 
     assert_eq!(kept(sqlx::query("select $1").bind("a\0")).await, 400);
-    assert_eq!(kept(sqlx::query("select $1").bind(json!({"a": "\0"}))).await, 400);
+    assert_eq!(kept(sqlx::query("select $1::jsonb").bind(json!({"a": "\0"}))).await, 400);
     assert_eq!(kept(sqlx::query("select '300000-01-01'::timestamptz")).await, 400);
     assert_eq!(kept(sqlx::query("select 1 / 0")).await, 500);
 }
