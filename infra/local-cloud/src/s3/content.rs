@@ -4,13 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use s3s::{
     S3Error, S3ErrorCode, S3Result, TrailingHeaders,
     checksum::ChecksumHasher,
@@ -19,12 +19,17 @@ use s3s::{
     s3_error,
 };
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt as _;
 
-use super::{index::internal, meta::Algorithm};
+use super::{
+    claims::{Claims, sums_in},
+    index::internal,
+    meta::Algorithm,
+};
 
 /// The largest object that one request may put.
 const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
+/// What is kept in memory of a body that is being received.
+const PIECE: usize = 256 * 1024;
 
 /// Two folders: `draft`, emptied at the start, and `objects`, in 256 shards.
 #[derive(Debug, Clone)]
@@ -34,20 +39,13 @@ pub struct Contents {
 
 /// Bytes that were received and verified, but are no object yet. Dropped, they are gone.
 pub struct Draft {
-    file: NamedTempFile,
+    /// None of a small body.
+    file: Option<NamedTempFile>,
+    /// What comes after the file's.
+    rest: Vec<u8>,
     pub size: u64,
     pub md5: [u8; 16],
     pub checksums: BTreeMap<Algorithm, String>,
-}
-
-/// What a client says of the bytes it sends.
-#[derive(Default)]
-pub struct Claims {
-    pub length: Option<i64>,
-    pub md5: Option<String>,
-    pub checksums: BTreeMap<Algorithm, String>,
-    /// Algorithms asked for without a sum in the headers: it comes in the trailer, or is only to be kept.
-    pub wanted: BTreeSet<Algorithm>,
 }
 
 impl Contents {
@@ -69,11 +67,11 @@ impl Contents {
         self.root.join("objects").join(name.get(..2).unwrap_or("00")).join(name)
     }
 
-    pub fn draft(&self) -> S3Result<NamedTempFile> {
+    fn draft(&self) -> S3Result<NamedTempFile> {
         NamedTempFile::new_in(self.root.join("draft")).map_err(internal)
     }
 
-    /// Streams a body to disk and holds it against all that the client claims of it.
+    /// Receives a body, streamed to disk unless it is small, and holds it against all that the client claims of it.
     pub async fn receive(
         &self,
         body: Option<StreamingBlob>,
@@ -82,8 +80,7 @@ impl Contents {
     ) -> S3Result<Draft> {
         claims.wanted.extend(claims.checksums.keys());
         let mut sums = Sums::new(&claims.wanted);
-        let draft = self.draft()?;
-        let mut file = tokio::fs::File::from_std(draft.reopen().map_err(internal)?);
+        let (mut file, mut rest) = (None, Vec::new());
         if let Some(mut body) = body {
             while let Some(chunk) = body.next().await {
                 let chunk = chunk.map_err(|error| broken(&error.to_string()))?;
@@ -91,10 +88,12 @@ impl Contents {
                 if sums.size > LARGEST {
                     return Err(s3_error!(EntityTooLarge));
                 }
-                file.write_all(&chunk).await.map_err(internal)?;
+                rest.extend_from_slice(&chunk);
+                if rest.len() >= PIECE {
+                    file = Some(self.append(file, std::mem::take(&mut rest)).await?);
+                }
             }
         }
-        file.flush().await.map_err(internal)?;
         if claims.length.is_some_and(|length| u64::try_from(length) != Ok(sums.size)) {
             return Err(s3_error!(IncompleteBody));
         }
@@ -103,17 +102,29 @@ impl Contents {
         }
         let (size, md5, checksums) = sums.finish();
         claims.check(&md5, &checksums)?;
-        Ok(Draft { file: draft, size, md5, checksums })
+        Ok(Draft { file, rest, size, md5, checksums })
     }
 
-    /// Makes a draft durable under a new name. Blocks.
+    /// Writes where it holds nobody up.
+    async fn append(&self, file: Option<NamedTempFile>, bytes: Vec<u8>) -> S3Result<NamedTempFile> {
+        let contents = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = file.map_or_else(|| contents.draft(), Ok)?;
+            file.write_all(&bytes).map_err(internal)?;
+            Ok(file)
+        });
+        written.await.map_err(internal)?
+    }
+
+    /// Makes a draft durable under a new name, to which nothing refers before it is. Blocks.
     pub fn keep(&self, draft: Draft) -> S3Result<String> {
         let name = hex::encode(rand::random::<[u8; 16]>());
         let path = self.path(&name);
-        draft.file.as_file().sync_all().map_err(internal)?;
-        draft.file.persist(&path).map_err(|error| internal(error.error))?;
-        let folder = path.parent().map(File::open).transpose().map_err(internal)?;
-        folder.map(|folder| folder.sync_all()).transpose().map_err(internal)?;
+        let kept = place(draft, &path);
+        if kept.is_err() {
+            self.remove(&name);
+        }
+        kept.map_err(internal)?;
         Ok(name)
     }
 
@@ -150,7 +161,7 @@ impl Contents {
             }
         }
         let (size, md5, checksums) = sums.finish();
-        Ok(Draft { file: draft, size, md5, checksums })
+        Ok(Draft { file: Some(draft), rest: Vec::new(), size, md5, checksums })
     }
 
     pub fn open_content(&self, name: &str) -> S3Result<File> {
@@ -178,6 +189,16 @@ impl Contents {
             tracing::warn!(error = %error, "a deleted object's file is still there");
         }
     }
+}
+
+fn place(draft: Draft, path: &Path) -> std::io::Result<()> {
+    let mut file = match draft.file {
+        Some(file) => file.persist(path)?,
+        None => File::options().write(true).create_new(true).mode(0o600).open(path)?,
+    };
+    file.write_all(&draft.rest)?;
+    file.sync_data()?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 /// The running sums over a body.
@@ -220,61 +241,6 @@ impl Sums {
             checksums.into_iter().filter_map(|(algorithm, sum)| Some((algorithm, sum?))).collect();
         (self.size, self.md5.finalize(), checksums)
     }
-}
-
-impl Claims {
-    /// What the headers and the named trailers of a request announce.
-    pub fn read(headers: &HeaderMap, length: Option<i64>, md5: Option<String>) -> S3Result<Self> {
-        let checksums: BTreeMap<Algorithm, String> = sums_in(headers).collect();
-        for (algorithm, sum) in &checksums {
-            let bytes = BASE64_STANDARD.decode(sum).map(|bytes| bytes.len());
-            if bytes != Ok(algorithm.length()) {
-                return Err(s3_error!(InvalidRequest, "Value for {} header is invalid.", algorithm.header()));
-            }
-        }
-        if md5.as_ref().is_some_and(|md5| BASE64_STANDARD.decode(md5).map(|bytes| bytes.len()) != Ok(16)) {
-            return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified was invalid."));
-        }
-        let trailer = headers.get("x-amz-trailer").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let asked = ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"]
-            .iter()
-            .filter_map(|name| headers.get(*name)?.to_str().ok());
-        let wanted = asked
-            .chain(trailer.split(',').filter_map(|name| name.trim().strip_prefix("x-amz-checksum-")))
-            .filter_map(Algorithm::named)
-            .collect();
-        Ok(Self { length, md5, checksums, wanted })
-    }
-
-    /// Whether the client claims anything by which a broken body would be noticed.
-    pub fn has_any(&self) -> bool {
-        self.md5.is_some() || !self.checksums.is_empty() || !self.wanted.is_empty()
-    }
-
-    fn check(&self, md5: &[u8; 16], checksums: &BTreeMap<Algorithm, String>) -> S3Result<()> {
-        if self.md5.as_ref().is_some_and(|claimed| *claimed != BASE64_STANDARD.encode(md5)) {
-            return Err(s3_error!(
-                BadDigest,
-                "The Content-MD5 you specified did not match what we received."
-            ));
-        }
-        for (algorithm, claimed) in &self.checksums {
-            if checksums.get(algorithm) != Some(claimed) {
-                return Err(s3_error!(
-                    BadDigest,
-                    "The {} you specified did not match the calculated checksum.",
-                    algorithm.name()
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn sums_in(headers: &HeaderMap) -> impl Iterator<Item = (Algorithm, String)> {
-    Algorithm::ALL
-        .into_iter()
-        .filter_map(|algorithm| Some((algorithm, headers.get(algorithm.header())?.to_str().ok()?.to_owned())))
 }
 
 /// A body that did not come as it was announced: s3s tells why in words only.

@@ -17,7 +17,8 @@ use s3s::{
 };
 
 use super::{
-    content::{Claims, Draft},
+    claims::Claims,
+    content::Draft,
     index::{internal, parse, parse_date},
     meta::{Algorithm, Encryption, Meta, Object, timestamp},
     object::{sse, without_chunked},

@@ -12,7 +12,8 @@ use s3s::{
 };
 
 use super::{
-    content::{self, Claims},
+    claims::Claims,
+    content,
     index::{self, Deleted},
     meta::{Algorithm, Encryption, Meta, Object, Version, timestamp},
     retention,
