@@ -1,5 +1,7 @@
 //! What a certificate may do: the IoT policies attached to it, with the variables of its connection.
 
+use std::sync::Arc;
+
 use crate::policy::{Context, Document, Request, evaluate};
 use crate::state::{Store, StoreResult};
 
@@ -30,7 +32,7 @@ pub struct Permissions {
     source_ip: String,
     /// What of the database the rest was read at.
     epoch: u64,
-    documents: Vec<Document>,
+    documents: Vec<Arc<Document>>,
     context: Context,
 }
 
@@ -67,7 +69,7 @@ impl Permissions {
         }
         let resource = self.account.arn(resource);
         let request = Request { action, resource: &resource, context: &self.context };
-        evaluate(&self.documents, &request).is_allowed()
+        evaluate(self.documents.iter().map(Arc::as_ref), &request).is_allowed()
     }
 
     fn read(&mut self) -> StoreResult<()> {
@@ -77,8 +79,7 @@ impl Permissions {
         let active =
             self.store.certificate(&self.certificate)?.is_some_and(|certificate| certificate.active());
         if active {
-            let documents = self.store.policy_documents_of(&arn)?;
-            self.documents = documents.iter().filter_map(|text| Document::parse(text).ok()).collect();
+            self.documents = self.store.policy_documents_of(&arn)?;
         }
         self.context = self.read_context(&arn)?;
         Ok(())

@@ -6,12 +6,14 @@ use clap::Parser as _;
 use local_cloud::boot::LocalCloud;
 use local_cloud::clock::Clock;
 use local_cloud::config::Config;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     log();
+    allow_many_connections();
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         anyhow::bail!("a TLS provider was installed already");
     }
@@ -35,6 +37,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     };
     cloud.stop().await;
     failed.map_or(Ok(()), Err)
+}
+
+/// A connection is an open file, of which shells let a process have about a thousand unless it asks.
+fn allow_many_connections() {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, files) {
+        tracing::warn!(error = %error, "no more files can be opened than before");
+    }
 }
 
 /// s3s tells every refusal as an error of its own; they are the clients', not ours.

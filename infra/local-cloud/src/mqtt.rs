@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::ca::certificate_id;
@@ -61,19 +62,34 @@ async fn accept(
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
         Some(Fault::Cut) | None => {}
     }
-    let _ = stream.set_nodelay(true);
-    let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
-    let stream = tokio::select! {
+    // In a box of its own each: of the handshake nothing stays in memory for as long as the connection lives.
+    let shaken = tokio::select! {
         () = stop.cancelled() => return,
-        done = handshake => match done {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(peer = %peer, error = %error, "TLS handshake refused"),
-            Err(_) => return tracing::debug!(peer = %peer, "TLS handshake timed out"),
-        },
+        shaken = Box::pin(handshake(acceptor, stream, peer)) => shaken,
     };
-    let certificate =
-        stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|it| certificate_id(it));
-    if let Some(certificate) = certificate.filter(|_| fault != Some(Fault::Cut)) {
+    if let Some((stream, certificate)) = shaken.filter(|_| fault != Some(Fault::Cut)) {
         Box::pin(connection::serve(stream, peer, certificate, hub, connection::REDELIVER, stop)).await;
     }
+}
+
+/// The stream, boxed since it is large and often moved, and the id of the client's certificate.
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<(Box<TlsStream<TcpStream>>, String)> {
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Box::new(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %peer, error = %error, "TLS handshake refused");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(peer = %peer, "TLS handshake timed out");
+            return None;
+        }
+    };
+    let certificate = certificate_id(stream.get_ref().1.peer_certificates()?.first()?);
+    Some((stream, certificate))
 }

@@ -22,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 pub struct Store {
     connection: Arc<Mutex<Connection>>,
     permissions: Arc<AtomicU64>,
+    parsed: Arc<policies::Parsed>,
 }
 
 /// Something is wrong with the database itself.
@@ -47,7 +48,11 @@ impl Store {
         )?;
         connection.execute_batch(SCHEMA)?;
         connection.set_prepared_statement_cache_capacity(128);
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), permissions: Arc::default() })
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            permissions: Arc::default(),
+            parsed: Arc::default(),
+        })
     }
 
     /// Counts up whenever a policy, an attachment or a certificate's status changed, so that a connection knows

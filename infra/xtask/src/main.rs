@@ -4,6 +4,7 @@
 //! but anyhow, so that it builds in seconds on a machine that has nothing yet.
 
 mod banned;
+mod bench;
 mod cargo;
 mod check;
 mod down;
@@ -25,6 +26,8 @@ Recehub's commands:
                       stops a system that `up` started
   cargo xtask test    formatting, lints, import directions, banned crates, query data, docs, every test
   cargo xtask check   what is slower or needs other tools: the CloudFormation template
+  cargo xtask bench cloud [shadows|idle|objects]
+                      what the local cloud does on this machine, in release
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
 ";
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         "down" => down::run_down(&rest),
         "test" => test::run_all(),
         "check" => check::run_all(),
+        "bench" => bench::run_bench(&rest),
         "sqlx" => sqlx_data::rewrite(),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -1,8 +1,17 @@
 //! IoT policies, their versions, and what they are attached to.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Store, StoreResult, rows};
+use crate::policy::Document;
+
+/// Documents as they were parsed, by their text: a fleet's connections hold one policy, not one each.
+#[derive(Default)]
+pub(super) struct Parsed(Mutex<HashMap<String, Weak<Document>>>);
 
 #[derive(Debug, Clone)]
 pub struct PolicyVersion {
@@ -12,10 +21,24 @@ pub struct PolicyVersion {
     pub created: i64,
 }
 
+impl Parsed {
+    /// None for what is no policy; such a one cannot be created.
+    fn document(&self, text: String) -> Option<Arc<Document>> {
+        let mut parsed = self.0.lock();
+        if let Some(document) = parsed.get(&text).and_then(Weak::upgrade) {
+            return Some(document);
+        }
+        let document = Arc::new(Document::parse(&text).ok()?);
+        parsed.retain(|_, document| document.strong_count() > 0);
+        parsed.insert(text, Arc::downgrade(&document));
+        Some(document)
+    }
+}
+
 impl Store {
     /// The default version's document of every policy attached to `target`.
-    pub fn policy_documents_of(&self, target: &str) -> StoreResult<Vec<String>> {
-        self.with(|db| {
+    pub fn policy_documents_of(&self, target: &str) -> StoreResult<Vec<Arc<Document>>> {
+        let texts: Vec<String> = self.with(|db| {
             db.prepare_cached(
                 "select v.document from policy_targets t join policies p on p.name = t.policy
                  join policy_versions v on v.policy = p.name and v.version = p.default_version
@@ -23,7 +46,8 @@ impl Store {
             )?
             .query_map([target], |row| row.get(0))?
             .collect()
-        })
+        })?;
+        Ok(texts.into_iter().filter_map(|text| self.parsed.document(text)).collect())
     }
 
     pub fn policies(&self, after: &str, limit: usize) -> StoreResult<Vec<String>> {
