@@ -10,8 +10,10 @@ use anyhow::{Context, Result, ensure};
 
 /// The workspace's folder, from wherever `cargo xtask` was called.
 pub fn workspace() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    // `cargo run` tells where this package lies now; a binary from elsewhere only where it was built.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.ancestors().nth(2).unwrap_or(&here).to_owned()
 }
 
 /// Where binaries of the `dev` profile come to lie.
