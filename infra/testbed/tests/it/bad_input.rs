@@ -1,5 +1,7 @@
 //! Bad input gets a typed answer in words, and nothing is half-written.
 
+use std::fmt::Write;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -102,10 +104,10 @@ async fn announced(client: &BoxClient<'_>, token: &str, size: u64) -> String {
     let mut text = format!("PUT {} HTTP/1.1\r\nhost: {address}\r\n", request.url().path());
     for (name, value) in request.headers() {
         if name != "content-length" {
-            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+            write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
         }
     }
-    text.push_str(&format!("content-length: {size}\r\nconnection: close\r\n\r\n"));
+    write!(text, "content-length: {size}\r\nconnection: close\r\n\r\n").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
