@@ -1,4 +1,4 @@
-//! `cargo xtask bench cloud`: figures of this machine, in release.
+//! `cargo xtask bench …`: figures of this machine, in release.
 
 use anyhow::{Result, bail};
 
@@ -11,6 +11,10 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
             run(&mut cargo(["build", "--release", "--package", "local-cloud", "--package", "cloud-bench"]))?;
             run(cargo(["run", "--quiet", "--release", "--package", "cloud-bench", "--"]).args(parts))
         }
-        _ => bail!("bench what? cloud [shadows|idle|objects]"),
+        Some((name, [])) if name == "receipt" => {
+            run(&mut cargo(["build", "--release", "--workspace", "--bins"]))?;
+            run(&mut cargo(["bench", "--quiet", "--workspace", "--bench", "receipt"]))
+        }
+        _ => bail!("bench what? `cloud [shadows|idle|objects]` or `receipt`"),
     }
 }

@@ -28,6 +28,8 @@ Recehub's commands:
   cargo xtask check   what is slower or needs other tools: the CloudFormation template
   cargo xtask bench cloud [shadows|idle|objects]
                       what the local cloud does on this machine, in release
+  cargo xtask bench receipt
+                      how long a prescription takes from the share to its receipt
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
 ";
 
