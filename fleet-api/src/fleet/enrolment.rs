@@ -33,8 +33,8 @@ const MAX_CSR: usize = 8 * 1024;
 
 impl Fleet {
     /// Issues the certificate for which an operator gave out a code. Nothing but the public halves of
-    /// the box's keys comes here. Whoever asks again with the same code and keys gets the same answer:
-    /// the first one may have been lost on the way.
+    /// the box's keys comes here. A code serves once, whoever asks again: a box whose answer was lost is
+    /// revoked and registered anew.
     #[tracing::instrument(name = "fleet.enroll", skip_all, fields(thing.name = %request.thing))]
     pub async fn enroll(
         &self,
@@ -58,13 +58,8 @@ impl Fleet {
         let mut tx = self.db().begin().await?;
         let db = tx.acquire().await?;
         let held = enrolment_codes::hold(db, &code, &thing, now).await?;
-        if let Some(used) = held.ok_or(ApiError::EnrolmentRefused)? {
-            let certificate = certificates::find(db, &used.certificate_id).await?;
-            if used.keys_hash != keys_hash || !certificate.is_some_and(|it| it.active) {
-                return Err(ApiError::EnrolmentRefused);
-            }
-            tracing::info!(thing.name = %thing, "`{thing}` asked once more for its certificate");
-            return Ok(answer(thing, used));
+        if held.ok_or(ApiError::EnrolmentRefused)?.is_some() {
+            return Err(ApiError::EnrolmentRefused);
         }
         let policy = &self.parts.rules.box_policy;
         let issued = self.parts.things.issue(&thing, &request.csr, policy).await;
