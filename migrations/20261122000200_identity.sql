@@ -35,8 +35,7 @@ create table enrolment_codes (
     created_at timestamptz not null,
     expires_at timestamptz not null,
     used_at timestamptz,
-    -- The keys that it was used for, hashed, and what it brought: whoever did not get the answer may
-    -- ask again with the same keys.
+    -- The keys that it was used for, hashed, and what it brought: for whoever asks what became of a code.
     keys_hash bytea,
     certificate_id text,
     certificate_pem text,
