@@ -10,6 +10,7 @@
 
 pub mod boxes;
 pub mod cloud;
+pub mod line;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod identity;
 mod lan_change;
+mod line;
 mod offline;
 mod prescription;
 mod share;
