@@ -46,6 +46,8 @@ const SERVICE: Origin<'static> = Origin { client_id: None, principal: "" };
 pub struct Connection {
     client_id: String,
     certificate: String,
+    /// The thing that has the certificate to itself.
+    thing: Option<String>,
     session: String,
     version: i64,
 }
@@ -99,10 +101,9 @@ impl Hub {
     }
 
     pub fn delete_shadow(&self, thing: &str, name: &str, payload: &[u8]) -> Result<Value, ShadowError> {
-        let body = request::parse_small(payload)?;
-        let version = request::version_of(&body)?;
-        let mut gone = self.shadows.delete(thing, name, version, self.clock.now().timestamp())?;
-        echo_token(&mut gone, body.get("clientToken"));
+        let mut gone = self.shadows.delete(thing, name, self.clock.now().timestamp())?;
+        // Of a delete's payload AWS reads nothing else.
+        echo_token(&mut gone, request::client_token(payload));
         self.tell(thing, name, "delete/accepted", &gone);
         Ok(gone)
     }
@@ -118,6 +119,7 @@ impl Hub {
         let connection = Connection {
             client_id: client_id.to_owned(),
             certificate: certificate.to_owned(),
+            thing: self.exclusive_thing(certificate),
             session: uuid(),
             version,
         };
@@ -161,9 +163,9 @@ impl Hub {
     }
 
     fn answer_get(&self, thing: &str, name: &str, payload: &[u8]) -> Result<(), ShadowError> {
-        let body = request::parse_small(payload)?;
+        let token = request::parse_get(payload)?;
         let mut document = self.shadows.get(thing, name, self.clock.now().timestamp())?;
-        echo_token(&mut document, body.get("clientToken"));
+        echo_token(&mut document, token);
         self.tell(thing, name, "get/accepted", &document);
         Ok(())
     }
@@ -173,14 +175,20 @@ impl Hub {
     }
 
     fn tell_presence(&self, connection: &Connection, what: &str, event: &Value) {
-        // As at AWS: a client id that could not be a topic level has no events.
-        if connection.client_id.contains(['+', '#', '/']) {
+        // As at AWS: a client id that would be a wildcard has no events.
+        if connection.client_id.contains(['+', '#']) {
             return;
         }
         let topic = format!("$aws/events/presence/{what}/{}", connection.client_id);
         for event in self.faults.presence(&topic, event.to_string()) {
             self.publish(&SERVICE, &event.0, &event.1.into(), 1, false);
         }
+    }
+
+    fn exclusive_thing(&self, certificate: &str) -> Option<String> {
+        let arn = self.account.certificate_arn(certificate);
+        let attachments = self.store.attachments_of_principal(&arn).ok()?;
+        attachments.into_iter().find(|it| it.exclusive).map(|it| it.thing)
     }
 
     fn note(&self, connection: &Connection, connected: bool, at: i64, reason: &str) {
@@ -199,20 +207,24 @@ impl Hub {
 
 impl Connection {
     fn event(&self, kind: &str, now: i64) -> Value {
-        json!({
+        let mut event = json!({
             "clientId": self.client_id,
             "timestamp": now,
             "eventType": kind,
             "sessionIdentifier": self.session,
             "principalIdentifier": self.certificate,
             "versionNumber": self.version,
-        })
+        });
+        if let Some(thing) = &self.thing {
+            event["thingName"] = json!(thing);
+        }
+        event
     }
 }
 
-fn echo_token(body: &mut Value, token: Option<&Value>) {
-    if let Some(token) = token.filter(|token| token.is_string()) {
-        body["clientToken"] = token.clone();
+fn echo_token(body: &mut Value, token: Option<String>) {
+    if let Some(token) = token {
+        body["clientToken"] = json!(token);
     }
 }
 

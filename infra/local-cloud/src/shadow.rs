@@ -17,6 +17,8 @@ use request::{Change, ShadowError, Update};
 
 /// The largest document: desired and reported, without metadata.
 const MAX_BYTES: usize = 8 * 1024;
+/// How long a deleted shadow's version is remembered.
+const VERSION_KEPT_SECONDS: i64 = 48 * 3600;
 
 /// What an update did: the answer, and what is published on `delta` and `documents`.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +51,7 @@ impl Shadows {
 
     /// The whole document; `now` is in seconds since 1970.
     pub fn get(&self, thing: &str, name: &str, now: i64) -> Result<Value, ShadowError> {
-        let document = self.load(thing, name)?;
+        let document = self.load(thing, name, now)?;
         if !document.exists {
             return Err(ShadowError::no_shadow(thing, name));
         }
@@ -65,7 +67,7 @@ impl Shadows {
 
     pub fn update(&self, thing: &str, name: &str, update: &Update, now: i64) -> Result<Updated, ShadowError> {
         let _one_at_a_time = self.writing.lock();
-        let before = self.load(thing, name)?;
+        let before = self.load(thing, name, now)?;
         if update.version.is_some_and(|version| version != before.version) {
             return Err(ShadowError::version_conflict());
         }
@@ -82,21 +84,12 @@ impl Shadows {
         Ok(updated(&before, &after, update, now))
     }
 
-    /// Deletes the document; its version goes on.
-    pub fn delete(
-        &self,
-        thing: &str,
-        name: &str,
-        version: Option<i64>,
-        now: i64,
-    ) -> Result<Value, ShadowError> {
+    /// Deletes the document; its version goes on for two days.
+    pub fn delete(&self, thing: &str, name: &str, now: i64) -> Result<Value, ShadowError> {
         let _one_at_a_time = self.writing.lock();
-        let before = self.load(thing, name)?;
+        let before = self.load(thing, name, now)?;
         if !before.exists {
             return Err(ShadowError::no_shadow(thing, name));
-        }
-        if version.is_some_and(|version| version != before.version) {
-            return Err(ShadowError::version_conflict());
         }
         let gone = Document { version: before.version, ..Document::default() };
         self.save(thing, name, &gone, "{}".to_owned(), now)?;
@@ -107,9 +100,10 @@ impl Shadows {
         self.store.shadow_names(thing, after, limit).map_err(|_| ShadowError::internal())
     }
 
-    fn load(&self, thing: &str, name: &str) -> Result<Document, ShadowError> {
+    fn load(&self, thing: &str, name: &str, now: i64) -> Result<Document, ShadowError> {
         let stored = self.store.shadow(thing, name).map_err(|_| ShadowError::internal())?;
-        let Some(stored) = stored else { return Ok(Document::default()) };
+        let forgotten = |it: &StoredShadow| it.deleted && now - it.updated > VERSION_KEPT_SECONDS;
+        let Some(stored) = stored.filter(|it| !forgotten(it)) else { return Ok(Document::default()) };
         let sides = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
         let (mut state, mut metadata) = (sides(&stored.state), sides(&stored.metadata));
         let mut section =
@@ -265,9 +259,9 @@ mod tests {
         let stale = update(&shadows, &json!({"state": {"desired": {"a": 2}}, "version": 7}), 1).unwrap_err();
         assert_eq!((stale.code, stale.message.as_str()), (409, "Version conflict"));
 
-        shadows.delete("t", "lan", None, 2).unwrap();
+        shadows.delete("t", "lan", 2).unwrap();
         assert_eq!(shadows.get("t", "lan", 3).unwrap_err().message, "No shadow exists with name: 'lan'");
-        assert_eq!(shadows.delete("t", "lan", None, 2).unwrap_err().code, 404);
+        assert_eq!(shadows.delete("t", "lan", 2).unwrap_err().code, 404);
 
         let again = update(&shadows, &json!({"state": {"desired": {"b": 1}}}), 4).unwrap();
         assert_eq!(again.accepted["version"], 2);
@@ -276,18 +270,36 @@ mod tests {
     }
 
     #[test]
-    fn eight_kilobytes_are_the_most_and_a_refused_update_changes_nothing() {
-        let shadows = shadows();
-        update(&shadows, &json!({"state": {"desired": {"a": "x".repeat(4000)}}}), 1).unwrap();
+    fn a_deleted_shadow_s_version_is_remembered_for_two_days_and_no_longer() {
+        for (later, version) in [(VERSION_KEPT_SECONDS, 3), (VERSION_KEPT_SECONDS + 1, 1)] {
+            let shadows = shadows();
+            update(&shadows, &json!({"state": {"desired": {"a": 1}}}), 1).unwrap();
+            update(&shadows, &json!({"state": {"desired": {"a": 2}}}), 1).unwrap();
+            shadows.delete("t", "lan", 10).unwrap();
 
-        let refused =
-            update(&shadows, &json!({"state": {"reported": {"b": "y".repeat(4200)}}}), 2).unwrap_err();
+            let again = update(&shadows, &json!({"state": {"desired": {"a": 3}}}), 10 + later).unwrap();
+
+            assert_eq!(again.accepted["version"], version);
+        }
+    }
+
+    #[test]
+    fn eight_kilobytes_of_desired_and_reported_are_the_most_and_a_refused_update_changes_nothing() {
+        let frame = r#"{"desired":{"a":""},"reported":{"b":""}}"#.len();
+        let shadows = shadows();
+        let desired = "x".repeat(4000);
+        update(&shadows, &json!({"state": {"desired": {"a": desired}}}), 1).unwrap();
+        let reported = |length: usize| json!({"state": {"reported": {"b": "y".repeat(length)}}});
+        let most = 8192 - frame - desired.len();
+
+        let refused = update(&shadows, &reported(most + 1), 2).unwrap_err();
 
         assert_eq!(
             (refused.code, refused.message.as_str()),
             (413, "The payload exceeds the maximum size allowed")
         );
         assert_eq!(shadows.get("t", "lan", 3).unwrap()["version"], 1);
+        assert_eq!(update(&shadows, &reported(most), 4).unwrap().accepted["version"], 2);
     }
 
     #[test]
@@ -297,5 +309,10 @@ mod tests {
         update(&shadows, &json!({"state": {"desired": null}}), 2).unwrap();
 
         assert_eq!(shadows.get("t", "lan", 3).unwrap()["state"], json!({"reported": {"a": 1}}));
+
+        update(&shadows, &json!({"state": {"desired": {"a": 1}}}), 4).unwrap();
+        let cleared = update(&shadows, &json!({ "state": null }), 5).unwrap();
+        assert_eq!(cleared.accepted, json!({"state": null, "metadata": {}, "version": 4, "timestamp": 5}));
+        assert_eq!(shadows.get("t", "lan", 6).unwrap()["state"], json!({}));
     }
 }

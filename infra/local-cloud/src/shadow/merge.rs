@@ -123,6 +123,8 @@ fn same(one: &Value, other: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use rand::rngs::StdRng;
     use rand::{Rng as _, SeedableRng as _};
 
@@ -257,19 +259,63 @@ mod tests {
         }
     }
 
+    /// Every value that is no object, with the way to it; an array is one value.
+    fn leaves(value: &Value, way: &str) -> Vec<(String, Value)> {
+        match value {
+            Value::Object(map) => {
+                map.iter().flat_map(|(key, value)| leaves(value, &format!("{way}/{key}"))).collect()
+            }
+            value => vec![(way.to_owned(), value.clone())],
+        }
+    }
+
+    /// All times at or below a place of the metadata.
+    fn times(metadata: &Value) -> Vec<i64> {
+        match metadata {
+            Value::Object(map) if map.contains_key("timestamp") => vec![map["timestamp"].as_i64().unwrap()],
+            Value::Object(map) => map.values().flat_map(times).collect(),
+            Value::Array(items) => items.iter().flat_map(times).collect(),
+            other => panic!("no metadata: {other}"),
+        }
+    }
+
     #[test]
-    fn any_run_of_updates_ends_as_merge_patch_says_with_a_time_for_each_value() {
+    fn any_run_of_updates_ends_as_merge_patch_says_and_each_value_has_the_time_it_was_last_sent() {
         let mut random = StdRng::seed_from_u64(7386);
         for _ in 0..500 {
             let (mut section, mut expected) = (Section::default(), json!({}));
+            let mut sent = HashMap::new();
             for now in 1..6 {
-                let patch = random_object(&mut random, 3);
-                section.merge(&patch, now);
-                expected = model(expected, &Value::Object(patch));
+                let patch = Value::Object(random_object(&mut random, 3));
+                section.merge(patch.as_object().unwrap(), now);
+                sent.extend(leaves(&patch, "").into_iter().map(|(way, _)| (way, now)));
+                expected = model(expected, &patch);
             }
-            let state = Value::Object(section.state.clone());
+            let (state, metadata) = (Value::Object(section.state), Value::Object(section.metadata));
             assert_eq!(without_empty(state.clone()), without_empty(expected));
-            assert!(stamped(&state, &Value::Object(section.metadata.clone())), "{section:?}");
+            assert!(stamped(&state, &metadata), "{state} {metadata}");
+            for (way, _) in leaves(&state, "") {
+                let found = times(metadata.pointer(&way).unwrap());
+                assert!(found.iter().all(|time| *time == sent[&way]), "{way} of {state} at {metadata}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_delta_of_any_two_sides_holds_each_wanted_value_that_is_not_reported_and_no_other() {
+        let mut random = StdRng::seed_from_u64(4);
+        for _ in 0..2000 {
+            let (mut desired, mut reported) = (Section::default(), Section::default());
+            desired.merge(&random_object(&mut random, 3), 1);
+            reported.merge(&random_object(&mut random, 3), 2);
+            let actual = Value::Object(reported.state.clone());
+
+            let mut expected = leaves(&Value::Object(desired.state.clone()), "");
+            expected.retain(|(way, wanted)| actual.pointer(way) != Some(wanted));
+
+            let found = delta(&desired, &reported.state);
+            assert_eq!(leaves(&Value::Object(found.state.clone()), ""), expected, "{desired:?} {actual}");
+            assert!(times(&Value::Object(found.metadata)).iter().all(|time| *time == 1));
         }
     }
 

@@ -79,18 +79,12 @@ pub fn client_token(payload: &[u8]) -> Option<String> {
     body.get("clientToken")?.as_str().filter(|token| token.len() <= MAX_CLIENT_TOKEN).map(str::to_owned)
 }
 
-/// A get's or delete's payload: empty, or an object that may hold a client token (and, for a delete, a version).
-pub fn parse_small(payload: &[u8]) -> Result<Map<String, Value>, ShadowError> {
-    if payload.is_empty() {
-        return Ok(Map::new());
-    }
-    let body = object(payload)?;
-    token_of(&body)?;
-    version_of(&body)?;
-    Ok(body)
+/// A get's payload, empty or an object: answers the client token in it.
+pub fn parse_get(payload: &[u8]) -> Result<Option<String>, ShadowError> {
+    if payload.is_empty() { Ok(None) } else { token_of(&object(payload)?) }
 }
 
-pub fn version_of(body: &Map<String, Value>) -> Result<Option<i64>, ShadowError> {
+fn version_of(body: &Map<String, Value>) -> Result<Option<i64>, ShadowError> {
     match body.get("version") {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
@@ -104,20 +98,18 @@ pub fn parse_update(payload: &[u8]) -> Result<Update, ShadowError> {
     let body = object(payload)?;
     let client_token = token_of(&body)?;
     let state = body.get("state").ok_or_else(|| ShadowError::bad("Missing required node: state"))?;
-    let Value::Object(sides) = state else {
-        return Err(ShadowError::bad("State node must be an object"));
-    };
     let version = version_of(&body)?;
-    if sides.keys().any(|key| key != "desired" && key != "reported") {
-        return Err(ShadowError::bad("State contains an invalid node"));
-    }
-    Ok(Update {
-        desired: side(sides.get("desired"), "Desired node must be an object")?,
-        reported: side(sides.get("reported"), "Reported node must be an object")?,
-        version,
-        client_token,
-        state: state.clone(),
-    })
+    let (desired, reported) = match state {
+        // Both sides go; AWS does not document it, and does it.
+        Value::Null => (Some(Change::Clear), Some(Change::Clear)),
+        Value::Object(sides) if sides.keys().all(|key| key == "desired" || key == "reported") => (
+            side(sides.get("desired"), "Desired node must be an object")?,
+            side(sides.get("reported"), "Reported node must be an object")?,
+        ),
+        Value::Object(_) => return Err(ShadowError::bad("State contains an invalid node")),
+        _ => return Err(ShadowError::bad("State node must be an object")),
+    };
+    Ok(Update { desired, reported, version, client_token, state: state.clone() })
 }
 
 fn object(payload: &[u8]) -> Result<Map<String, Value>, ShadowError> {
@@ -177,7 +169,8 @@ mod tests {
 
     #[test]
     fn each_fault_has_awss_own_words() {
-        let long = format!(r#"{{"state":{{}},"clientToken":"{}"}}"#, "x".repeat(65));
+        let token = |length: usize| format!(r#"{{"state":{{}},"clientToken":"{}"}}"#, "x".repeat(length));
+        assert!(parse_update(token(64).as_bytes()).is_ok());
         for (payload, code, text) in [
             ("{", 400, "Invalid JSON"),
             ("[]", 400, "Invalid JSON"),
@@ -190,7 +183,8 @@ mod tests {
             (r#"{"state":{},"version":"1"}"#, 400, "Invalid version"),
             (r#"{"state":{},"version":1.5}"#, 400, "Invalid version"),
             (r#"{"state":{},"clientToken":1}"#, 400, "Invalid clientToken"),
-            (&long, 400, "Invalid clientToken"),
+            (&token(65), 400, "Invalid clientToken"),
+            (r#"{"state":{},"version":-1}"#, 400, "Invalid version"),
         ] {
             assert_eq!(refusal(payload), (code, text.to_owned()), "{payload}");
         }
@@ -216,6 +210,12 @@ mod tests {
         };
 
         assert!(parse_update(nested(6).as_bytes()).is_ok());
+        let list = |levels: usize| {
+            let inner = (1..levels).fold("1".to_owned(), |inner, _| format!("[{inner}]"));
+            format!(r#"{{"state":{{"reported":{{"k":{inner}}}}}}}"#)
+        };
+        assert!(parse_update(list(6).as_bytes()).is_ok());
+        assert_eq!(refusal(&list(7)).1, "JSON contains too many levels of nesting; maximum is 6");
         assert_eq!(refusal(&nested(7)).1, "JSON contains too many levels of nesting; maximum is 6");
     }
 

@@ -33,7 +33,8 @@ async fn what_the_api_desires_reaches_the_device_and_what_it_reports_is_read_bac
         .send()
         .await
         .unwrap();
-    assert_eq!(read(sent.payload())["version"], 1);
+    let accepted = read(sent.payload());
+    assert_eq!((&accepted["version"], &accepted["clientToken"]), (&json!(1), &json!("t-1")));
 
     let delta = connection.json(&format!("{LAN}/update/delta")).await;
     assert_eq!(delta["state"], json!({"lan": {"address": "a", "mtu": 1500}}));
@@ -81,10 +82,28 @@ async fn a_device_gets_its_document_or_is_told_that_there_is_none() {
     let document = connection.json(&format!("{LAN}/get/accepted")).await;
     assert_eq!(document["state"], json!({"reported": {"a": 1}}));
 
-    connection.publish(&format!("{LAN}/delete"), r#"{"clientToken":"bye"}"#).await.unwrap();
+    connection.publish(&format!("{LAN}/get"), r#"{"clientToken":7}"#).await.unwrap();
+    let rejected = connection.json(&format!("{LAN}/get/rejected")).await;
+    assert_eq!((&rejected["code"], &rejected["message"]), (&json!(400), &json!("Invalid clientToken")));
+    let body = r#"{"state":{"reported":{"a":2}},"version":7,"clientToken":"late","mine":{"unknown":true}}"#;
+    connection.subscribe(&format!("{LAN}/update/+")).await;
+    connection.publish(&format!("{LAN}/update"), body).await.unwrap();
+    let rejected = connection.json(&format!("{LAN}/update/rejected")).await;
+    assert_eq!(
+        (&rejected["code"], &rejected["message"], &rejected["clientToken"]),
+        (&json!(409), &json!("Version conflict"), &json!("late"))
+    );
+    assert!(rejected["timestamp"].is_i64());
+    connection.publish(&format!("{LAN}/update"), body.replace(":7", ":1")).await.unwrap();
+    let accepted = connection.json(&format!("{LAN}/update/accepted")).await;
+    assert_eq!((&accepted["version"], &accepted["clientToken"]), (&json!(2), &json!("late")));
+    assert_eq!(accepted.get("mine"), None, "what AWS does not know it passes over");
+
+    // What a delete holds is not read, but for its token.
+    connection.publish(&format!("{LAN}/delete"), r#"{"version":1,"clientToken":"bye"}"#).await.unwrap();
     let gone = connection.json(&format!("{LAN}/delete/accepted")).await;
-    assert_eq!((&gone["version"], &gone["clientToken"]), (&json!(1), &json!("bye")));
-    connection.publish(&format!("{LAN}/delete"), "").await.unwrap();
+    assert_eq!((&gone["version"], &gone["clientToken"]), (&json!(2), &json!("bye")));
+    connection.publish(&format!("{LAN}/delete"), "no json").await.unwrap();
     assert_eq!(connection.json(&format!("{LAN}/delete/rejected")).await["code"], 404);
 }
 
@@ -143,6 +162,14 @@ async fn named_shadows_are_listed_page_by_page_and_survive_a_restart() {
     let data = cloud.data();
     let first = data.list_named_shadows_for_thing().thing_name("one").page_size(2).send().await.unwrap();
     assert_eq!(first.results(), ["extra", "lan"]);
+    for (size, fine) in [(0, false), (1, true), (100, true), (101, false)] {
+        let page = data.list_named_shadows_for_thing().thing_name("one").page_size(size).send().await;
+        assert_eq!(page.is_ok(), fine, "{size}: {page:?}");
+        let Err(error) = page else { continue };
+        assert!(error.into_service_error().is_invalid_request_exception(), "{size}");
+    }
+    let none = data.list_named_shadows_for_thing().thing_name("nobody").send().await.unwrap();
+    assert_eq!((none.results(), none.next_token()), ([].as_slice(), None));
     let rest = data
         .list_named_shadows_for_thing()
         .thing_name("one")
