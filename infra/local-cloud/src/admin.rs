@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{Fault, Service};
 use crate::hub::Hub;
+use crate::mqtt::session::EndReason;
 
 pub fn router(hub: Hub) -> Router {
     Router::new()
@@ -88,7 +89,7 @@ async fn presence(State(hub): State<Hub>, Json(wanted): Json<PresenceFaults>) ->
 }
 
 async fn disconnect(State(hub): State<Hub>, Json(wanted): Json<Disconnect>) -> StatusCode {
-    if hub.broker.disconnect_client(&wanted.client_id) {
+    if hub.broker.end_client(&wanted.client_id, EndReason::ServerInitiated) {
         StatusCode::NO_CONTENT
     } else {
         StatusCode::NOT_FOUND

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod session;
 pub mod topic;
 pub mod tree;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ async fn accept(
         shaken = Box::pin(handshake(acceptor, stream, peer)) => shaken,
     };
     if let Some((stream, certificate)) = shaken.filter(|_| fault != Some(Fault::Cut)) {
-        Box::pin(connection::serve(stream, peer, certificate, hub, connection::REDELIVER, stop)).await;
+        Box::pin(connection::serve(stream, peer, certificate, hub, connection::PATIENCE, stop)).await;
     }
 }
 

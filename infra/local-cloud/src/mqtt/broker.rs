@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::session::{Delivery, EndReason, Online, Session};
-use super::topic;
 use super::tree::Tree;
 use crate::state::retained::Retained;
 use crate::state::{Store, StoreResult};
@@ -137,7 +136,7 @@ impl Broker {
         true
     }
 
-    /// Subscribes; what is retained on matching topics follows as messages.
+    /// Subscribes; what is retained follows as a message. As at AWS, a filter with a wildcard gets nothing retained.
     pub fn subscribe(&self, session: &Session, filter: &str, qos: u8) {
         let mut routes = self.shared.routes.lock();
         routes.tree.insert(filter, &session.client_id, qos);
@@ -146,7 +145,7 @@ impl Broker {
         if inner.persistent {
             self.remember(&session.client_id, &inner.subscriptions, None);
         }
-        for kept in routes.retained.values().filter(|kept| topic::matches(filter, &kept.topic)) {
+        if let Some(kept) = routes.retained.get(filter) {
             inner.accept(Delivery {
                 topic: kept.topic.as_str().into(),
                 payload: kept.payload.clone(),
@@ -204,9 +203,14 @@ impl Broker {
         self.end_where(|_, online| online.certificate == certificate, EndReason::AuthError);
     }
 
-    /// Ends the connection of one client; answers whether there was one.
+    /// Ends the connection of one client, as `DeleteConnection` does; answers whether there was one.
     pub fn disconnect_client(&self, client_id: &str) -> bool {
-        self.end_where(|client, _| client == client_id, EndReason::ServerInitiated) > 0
+        self.end_client(client_id, EndReason::ApiInitiated)
+    }
+
+    /// Ends the connection of one client for a reason; answers whether there was one.
+    pub fn end_client(&self, client_id: &str, reason: EndReason) -> bool {
+        self.end_where(|client, _| client == client_id, reason) > 0
     }
 
     /// Ends every connection.

@@ -1,16 +1,17 @@
 //! One MQTT connection: its CONNECT, then packets both ways until a reason to end.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rumqttc::mqttbytes::v4::{
     ConnAck, Connect, ConnectReturnCode, LastWill, Packet, PubAck, Publish, SubAck, Subscribe,
     SubscribeReasonCode, UnsubAck, Unsubscribe,
 };
-use rumqttc::mqttbytes::{Error as CodecError, Protocol, QoS};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use rumqttc::mqttbytes::{Protocol, QoS};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,34 +19,50 @@ use tokio_util::sync::CancellationToken;
 use super::broker::Connected;
 use super::session::{Delivery, EndReason, Session};
 use super::topic;
+use super::wire::{MAX_PAYLOAD, Wire};
 use crate::authority::Permissions;
 use crate::hub::{Hub, Origin};
 use crate::shadow::topics::ShadowTopic;
 
-const MAX_PAYLOAD: usize = 128 * 1024;
-/// A PUBLISH of the largest payload, its topic included.
-const MAX_PACKET: usize = MAX_PAYLOAD + 1024;
 const MAX_FILTERS: usize = 8;
 const MAX_SUBSCRIPTIONS: usize = 50;
 const FIRST_PACKET: Duration = Duration::from_secs(10);
-/// For a client that does not read what it is sent.
-const STALLED: Duration = Duration::from_secs(30);
 /// Requests to the shadow service that one connection may have unanswered.
 const MAX_UNANSWERED: usize = 10;
-/// How often unacknowledged messages are looked for, and how old one must be to be sent again.
-pub const REDELIVER: Duration = Duration::from_secs(20);
-/// Keep-alive 0 means AWS's longest.
-const DEFAULT_KEEP_ALIVE: u16 = 1200;
+
+/// How long a connection waits for what.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// How often unacknowledged messages are looked for, and how old one must be to be sent again.
+    pub redeliver: Duration,
+    /// After this long one that is not acknowledged is dropped.
+    pub give_up: Duration,
+    /// The keep-alives a client may choose from, in seconds.
+    pub keep_alive: RangeInclusive<u16>,
+}
+
+/// As long as AWS waits.
+pub const PATIENCE: Patience =
+    Patience { redeliver: Duration::from_secs(20), give_up: Duration::from_hours(1), keep_alive: 30..=1200 };
+
+impl Patience {
+    /// For how long a client may be silent: AWS takes one and a half times its keep-alive; 0 means the longest.
+    fn silence(&self, keep_alive: u16) -> Duration {
+        let (shortest, longest) = (*self.keep_alive.start(), *self.keep_alive.end());
+        let seconds = if keep_alive == 0 { longest } else { keep_alive.clamp(shortest, longest) };
+        Duration::from_millis(u64::from(seconds) * 1500)
+    }
+}
 
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: SocketAddr,
     certificate: String,
     hub: Hub,
-    redeliver: Duration,
+    patience: Patience,
     stop: CancellationToken,
 ) {
-    let mut wire = Wire { stream, inbox: BytesMut::new(), outbox: BytesMut::new() };
+    let mut wire = Wire::new(stream);
     let first = tokio::select! {
         () = stop.cancelled() => return,
         first = tokio::time::timeout(FIRST_PACKET, wire.read()) => first,
@@ -60,7 +77,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             tracing::debug!(mqtt.client_id = connect.client_id, code = ?code, "CONNECT refused");
             wire.put(&Packet::ConnAck(ConnAck::new(code, false)));
             let _ = wire.flush().await;
-            let _ = wire.stream.shutdown().await;
+            wire.close().await;
             return;
         }
     };
@@ -73,7 +90,6 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     wire.put(&Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, connected.present)));
     let presence = hub.connected(&connect.client_id, &certificate, &ip);
     let Connected { session, number, wake, mut ended, .. } = connected;
-    let keep_alive = if connect.keep_alive == 0 { DEFAULT_KEEP_ALIVE } else { connect.keep_alive };
     let mut connection = Connection {
         wire,
         hub: hub.clone(),
@@ -82,8 +98,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         number,
         wake,
         certificate: certificate.clone(),
-        silence: Duration::from_millis(u64::from(keep_alive) * 1500),
-        redeliver,
+        silence: patience.silence(connect.keep_alive),
+        patience,
         unanswered: 0,
     };
     let reason = tokio::select! {
@@ -91,12 +107,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         reason = &mut ended => reason.unwrap_or(EndReason::ServerInitiated),
         () = stop.cancelled() => EndReason::ServerInitiated,
     };
-    let _ = tokio::time::timeout(Duration::from_secs(1), connection.wire.stream.shutdown()).await;
+    connection.wire.close().await;
     hub.broker.disconnect(&session, number, hub.clock.now().timestamp());
     hub.disconnected(&presence, reason);
     if let Some(will) = connect.last_will.filter(|_| reason != EndReason::ClientInitiated) {
         let origin = Origin { client_id: Some(&connect.client_id), principal: &certificate };
-        hub.publish(&origin, &will.topic, &will.message, qos_number(will.qos).min(1), will.retain);
+        hub.publish(&origin, &will.topic, &will.message, qos_number(will.qos), will.retain);
     }
 }
 
@@ -127,9 +143,9 @@ fn admit(
 }
 
 fn may_leave(will: &LastWill, permissions: &mut Permissions) -> bool {
-    topic::valid_topic(&will.topic)
+    will.qos != QoS::ExactlyOnce
+        && topic::valid_topic(&will.topic)
         && !will.topic.starts_with('$')
-        && will.message.len() <= MAX_PAYLOAD
         && may_publish(permissions, &will.topic, will.retain)
 }
 
@@ -149,7 +165,7 @@ struct Connection<S> {
     certificate: String,
     /// A client that is silent for longer is gone.
     silence: Duration,
-    redeliver: Duration,
+    patience: Patience,
     /// Requests to the shadow service whose answers have not been written to the client yet.
     unanswered: usize,
 }
@@ -157,7 +173,8 @@ struct Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> EndReason {
         let mut heard = Instant::now();
-        let mut redeliver = tokio::time::interval_at(Instant::now() + self.redeliver, self.redeliver);
+        let Patience { redeliver: period, give_up, .. } = self.patience;
+        let mut redeliver = tokio::time::interval_at(Instant::now() + period, period);
         loop {
             self.take_waiting();
             if self.wire.flush().await.is_err() {
@@ -185,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 () = self.wake.notified() => {}
                 _ = redeliver.tick() => {
-                    for (id, delivery) in self.session.overdue(self.number, self.redeliver) {
+                    for (id, delivery) in self.session.overdue(self.number, period, give_up) {
                         self.send(id, &delivery);
                     }
                 }
@@ -214,17 +231,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(())
             }
             Packet::Disconnect => Err(EndReason::ClientInitiated),
-            // A second CONNECT, QoS 2, or what only servers send.
+            // A second CONNECT, or what only servers send.
             _ => Err(EndReason::ClientError),
         }
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), EndReason> {
+        // AWS does not know QoS 2: it does nothing, and answers nothing.
+        if publish.qos == QoS::ExactlyOnce {
+            return Ok(());
+        }
         let qos = qos_number(publish.qos);
-        if qos > 1 || !topic::valid_topic(&publish.topic) || publish.payload.len() > MAX_PAYLOAD {
+        let reserved = publish.topic.starts_with('$');
+        let sound = topic::valid_topic(&publish.topic) && publish.payload.len() <= MAX_PAYLOAD;
+        if !sound || (reserved && publish.retain) {
             return Err(EndReason::ClientError);
         }
-        let reserved = publish.topic.starts_with('$');
         let asks_shadow = ShadowTopic::parse(&publish.topic).is_some();
         let may_be_asked = asks_shadow || publish.topic.starts_with("$aws/rules/");
         if (reserved && !may_be_asked) || !may_publish(&mut self.permissions, &publish.topic, publish.retain)
@@ -237,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if asks_shadow && self.unanswered > MAX_UNANSWERED {
             self.hub.refuse(&origin, &publish.topic, &publish.payload, qos);
         } else {
-            self.hub.publish(&origin, &publish.topic, &publish.payload, qos, publish.retain && !reserved);
+            self.hub.publish(&origin, &publish.topic, &publish.payload, qos, publish.retain);
         }
         if qos == 1 {
             self.wire.put(&Packet::PubAck(PubAck::new(publish.pkid)));
@@ -246,18 +268,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) {
+        if subscribe.filters.iter().any(|filter| filter.qos == QoS::ExactlyOnce) {
+            return;
+        }
         let too_many = subscribe.filters.len() > MAX_FILTERS;
         let mut codes = Vec::new();
         for filter in &subscribe.filters {
-            let room = self.session.subscriptions() < MAX_SUBSCRIPTIONS;
+            let room = self.session.has_room_for(&filter.path, MAX_SUBSCRIPTIONS);
             let allowed = !too_many
                 && room
                 && topic::valid_filter(&filter.path)
                 && self.permissions.allow("iot:Subscribe", &format!("topicfilter/{}", filter.path));
             codes.push(if allowed {
-                let qos = qos_number(filter.qos).min(1);
-                self.hub.broker.subscribe(&self.session, &filter.path, qos);
-                SubscribeReasonCode::Success(if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce })
+                self.hub.broker.subscribe(&self.session, &filter.path, qos_number(filter.qos));
+                SubscribeReasonCode::Success(filter.qos)
             } else {
                 SubscribeReasonCode::Failure
             });
@@ -279,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             } else if id != 0 {
                 self.session.acknowledge(id);
             }
-            if self.wire.outbox.len() > MAX_PACKET {
+            if self.wire.is_full() {
                 // The rest follows once this is written.
                 self.wake.notify_one();
                 break;
@@ -297,64 +321,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// The stream, cut into packets.
-struct Wire<S> {
-    stream: S,
-    inbox: BytesMut,
-    outbox: BytesMut,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// The next packet. May be cancelled: what was read stays in the inbox.
-    async fn read(&mut self) -> Result<Packet, EndReason> {
-        loop {
-            if let Some(packet) = self.buffered()? {
-                return Ok(packet);
-            }
-            if self.inbox.capacity() - self.inbox.len() < 256 {
-                let more = if self.inbox.is_empty() { 1024 } else { 8 * 1024 };
-                self.inbox.reserve(more);
-            }
-            match self.stream.read_buf(&mut self.inbox).await {
-                Ok(0) | Err(_) => return Err(EndReason::ConnectionLost),
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// A packet that is there whole.
-    fn buffered(&mut self) -> Result<Option<Packet>, EndReason> {
-        match Packet::read(&mut self.inbox, MAX_PACKET) {
-            Ok(packet) => Ok(Some(packet)),
-            Err(CodecError::InsufficientBytes(_)) => Ok(None),
-            Err(_) => Err(EndReason::ClientError),
-        }
-    }
-
-    fn put(&mut self, packet: &Packet) {
-        if let Err(error) = packet.write(&mut self.outbox, usize::MAX) {
-            tracing::error!(error = %error, "a packet could not be written");
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), std::io::Error> {
-        if self.outbox.is_empty() {
-            return Ok(());
-        }
-        let written = async {
-            self.stream.write_all(&self.outbox).await?;
-            self.stream.flush().await
-        };
-        tokio::time::timeout(STALLED, written).await.map_err(|_| std::io::ErrorKind::TimedOut)??;
-        self.outbox.clear();
-        Ok(())
-    }
-}
-
 fn qos_number(qos: QoS) -> u8 {
     match qos {
         QoS::AtMostOnce => 0,
         QoS::AtLeastOnce => 1,
         QoS::ExactlyOnce => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keep_alive_is_taken_between_aws_s_bounds_and_half_as_much_again_is_silence() {
+        for (asked, seconds) in [(0, 1800), (1, 45), (30, 45), (60, 90), (1200, 1800), (u16::MAX, 1800)] {
+            assert_eq!(PATIENCE.silence(asked), Duration::from_secs(seconds), "{asked}");
+        }
     }
 }

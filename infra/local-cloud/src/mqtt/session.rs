@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 /// Messages of `QoS` 1 under way to one client at a time.
 const MAX_IN_FLIGHT: usize = 100;
-/// Messages kept for an offline client.
+/// Messages kept for a client that is offline, or slower than what comes for it.
 const MAX_WAITING: usize = 10_000;
 
 /// A message on its way to one client.
@@ -33,6 +33,7 @@ pub enum EndReason {
     KeepAliveTimeout,
     AuthError,
     ServerInitiated,
+    ApiInitiated,
 }
 
 impl EndReason {
@@ -45,6 +46,7 @@ impl EndReason {
             Self::KeepAliveTimeout => "MQTT_KEEP_ALIVE_TIMEOUT",
             Self::AuthError => "AUTH_ERROR",
             Self::ServerInitiated => "SERVER_INITIATED_DISCONNECT",
+            Self::ApiInitiated => "API_INITIATED_DISCONNECT",
         }
     }
 }
@@ -57,12 +59,19 @@ pub struct Session {
 pub(super) struct Inner {
     pub subscriptions: BTreeMap<String, u8>,
     pub waiting: VecDeque<Delivery>,
-    pub in_flight: BTreeMap<u16, (Delivery, Instant)>,
+    pub in_flight: BTreeMap<u16, InFlight>,
     pub last_id: u16,
     pub online: Option<Online>,
     pub persistent: bool,
     /// When an offline session ends, in seconds since 1970.
     pub expires: Option<i64>,
+}
+
+/// A message that was sent and is not acknowledged.
+pub(super) struct InFlight {
+    delivery: Delivery,
+    first_sent: Instant,
+    last_sent: Instant,
 }
 
 /// The connection that serves a session.
@@ -103,7 +112,8 @@ impl Session {
             return Some((0, delivery));
         }
         let id = inner.free_id();
-        inner.in_flight.insert(id, (delivery.clone(), Instant::now()));
+        let now = Instant::now();
+        inner.in_flight.insert(id, InFlight { delivery: delivery.clone(), first_sent: now, last_sent: now });
         Some((id, delivery))
     }
 
@@ -114,27 +124,31 @@ impl Session {
         inner.wake();
     }
 
-    /// Messages that were sent longer than `patience` ago and are not acknowledged: they are to be sent again.
-    pub fn overdue(&self, number: u64, patience: Duration) -> Vec<(u16, Delivery)> {
+    /// Messages that were last sent longer than `patience` ago and are not acknowledged: they are to be sent again.
+    /// What was first sent longer than `give_up` ago is dropped.
+    pub fn overdue(&self, number: u64, patience: Duration, give_up: Duration) -> Vec<(u16, Delivery)> {
         let mut inner = self.inner.lock();
         if !inner.serves(number) {
             return Vec::new();
         }
         let now = Instant::now();
+        inner.in_flight.retain(|_, it| now.duration_since(it.first_sent) < give_up);
         inner
             .in_flight
             .iter_mut()
-            .filter(|(_, (_, sent))| now.duration_since(*sent) >= patience)
-            .map(|(id, (delivery, sent))| {
-                *sent = now;
-                delivery.dup = true;
-                (*id, delivery.clone())
+            .filter(|(_, it)| now.duration_since(it.last_sent) >= patience)
+            .map(|(id, it)| {
+                it.last_sent = now;
+                it.delivery.dup = true;
+                (*id, it.delivery.clone())
             })
             .collect()
     }
 
-    pub fn subscriptions(&self) -> usize {
-        self.inner.lock().subscriptions.len()
+    /// Whether it may have this subscription too, or has it and only changes it.
+    pub fn has_room_for(&self, filter: &str, most: usize) -> bool {
+        let inner = self.inner.lock();
+        inner.subscriptions.len() < most || inner.subscriptions.contains_key(filter)
     }
 }
 
@@ -153,7 +167,8 @@ impl Inner {
     /// Takes a message in, if it is one that this session keeps. Tells whether it must be written down.
     pub fn accept(&mut self, delivery: Delivery) -> bool {
         let offline = self.online.is_none();
-        if offline && (!self.persistent || delivery.qos == 0 || self.waiting.len() >= MAX_WAITING) {
+        let passes_by = offline && (!self.persistent || delivery.qos == 0);
+        if passes_by || self.waiting.len() >= MAX_WAITING {
             return false;
         }
         self.waiting.push_back(delivery);
@@ -164,9 +179,9 @@ impl Inner {
     /// The connection is gone: what it did not get acknowledged waits again, first of all.
     pub fn put_back(&mut self) {
         let in_flight = std::mem::take(&mut self.in_flight);
-        for (_, (mut delivery, _)) in in_flight.into_iter().rev() {
-            delivery.dup = true;
-            self.waiting.push_front(delivery);
+        for (_, mut it) in in_flight.into_iter().rev() {
+            it.delivery.dup = true;
+            self.waiting.push_front(it.delivery);
         }
         self.waiting.retain(|delivery| delivery.qos > 0);
     }

@@ -3,7 +3,8 @@
 const MAX_BYTES: usize = 256;
 const MAX_SLASHES: usize = 7;
 
-/// Whether `filter` covers `topic`. A wildcard at the front never covers a `$` topic.
+/// Whether `filter` covers `topic`. A wildcard at the front never covers a `$` topic; other than MQTT says, AWS's
+/// `a/#` does not cover `a` itself.
 pub fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
@@ -11,7 +12,7 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
     loop {
         match (filter.next(), topic.next()) {
-            (Some("#"), _) | (None, None) => return true,
+            (Some("#"), Some(_)) | (None, None) => return true,
             (Some("+"), Some(_)) => {}
             (Some(wanted), Some(level)) if wanted == level => {}
             _ => return false,
@@ -57,7 +58,8 @@ mod tests {
             ("a/b", "a/b", true),
             ("a/+", "a/b", true),
             ("a/+", "a/b/c", false),
-            ("a/#", "a", true),
+            ("a/#", "a", false),
+            ("a/#", "a/", true),
             ("a/#", "a/b/c", true),
             ("#", "a/b", true),
             ("+/b", "/b", true),

@@ -46,16 +46,12 @@ impl Tree {
         mut levels: impl Iterator<Item = &'t str> + Clone,
         found: &mut HashMap<Arc<str>, u8>,
     ) {
+        let Some(level) = levels.next() else { return self.take(found) };
         if let Some(rest) = self.children.get("#") {
             rest.take(found);
         }
-        match levels.next() {
-            None => self.take(found),
-            Some(level) => {
-                for child in [self.children.get(level), self.children.get("+")].into_iter().flatten() {
-                    child.collect(levels.clone(), found);
-                }
-            }
+        for child in [self.children.get(level), self.children.get("+")].into_iter().flatten() {
+            child.collect(levels.clone(), found);
         }
     }
 

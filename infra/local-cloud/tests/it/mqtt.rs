@@ -1,10 +1,13 @@
 //! The broker, driven by rumqttc over mutual TLS.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use rumqttc::{ConnectReturnCode, ConnectionError, LastWill, QoS, SubscribeReasonCode};
+use aws_sdk_iot::types::CertificateStatus;
+use rumqttc::{
+    ConnectReturnCode, ConnectionError, LastWill, QoS, SubscribeReasonCode, TlsConfiguration, Transport,
+};
 
-use crate::support::{Mqtt, TestCloud, eventually};
+use crate::support::{Device, Mqtt, TestCloud, eventually};
 
 const FAILED: [SubscribeReasonCode; 1] = [SubscribeReasonCode::Failure];
 const GRANTED: [SubscribeReasonCode; 1] = [SubscribeReasonCode::Success(QoS::AtLeastOnce)];
@@ -67,37 +70,53 @@ async fn certificates_of_others_and_inactive_ones_end_in_the_handshake() {
     stranger.key = key.serialize_pem();
     assert!(Mqtt::connect(cloud.options(&stranger, "one")).await.is_err());
 
-    let inactive = aws_sdk_iot::types::CertificateStatus::Inactive;
-    cloud
-        .iot()
-        .update_certificate()
-        .certificate_id(&device.certificate_id)
-        .new_status(inactive)
-        .send()
-        .await
-        .unwrap();
+    cloud.set_status(&device, CertificateStatus::Inactive).await;
 
     let refused = Mqtt::connect(cloud.options(&device, "one")).await.err().unwrap();
     assert!(!not_authorized(&refused), "it never gets as far as CONNECT: {refused:?}");
 }
 
 #[tokio::test]
-async fn a_certificate_made_inactive_loses_its_connection() {
+async fn tls_1_2_and_1_3_both_carry_who_may_connect_and_nobody_else() {
     let cloud = TestCloud::start().await;
-    let device = cloud.device("one").await;
-    let mut connection = cloud.connect(&device).await;
+    let (device, inactive) = (cloud.device("one").await, cloud.device("two").await);
+    cloud.set_status(&inactive, CertificateStatus::Inactive).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let options = |device: &Device| {
+            let mut options = cloud.options(device, &device.name);
+            let tls = TlsConfiguration::Rustls(Arc::new(cloud.tls_of(device, &[version])));
+            options.set_transport(Transport::tls_with_config(tls));
+            options
+        };
+        let mut connection = Mqtt::connect(options(&device)).await.unwrap();
+        connection.subscribe("dt/x").await;
+        connection.publish("dt/x", "over TLS").await.unwrap();
+        assert_eq!(connection.message("dt/x").await.payload.as_ref(), b"over TLS");
+        assert!(Mqtt::connect(options(&inactive)).await.is_err(), "{version:?}");
+    }
+}
 
-    let revoked = aws_sdk_iot::types::CertificateStatus::Revoked;
-    cloud
-        .iot()
-        .update_certificate()
-        .certificate_id(&device.certificate_id)
-        .new_status(revoked)
-        .send()
-        .await
-        .unwrap();
+#[tokio::test]
+async fn a_certificate_made_inactive_or_revoked_loses_its_connection_and_leaves_its_will() {
+    let cloud = TestCloud::start().await;
+    let watcher = cloud.device("watcher").await;
+    let mut watcher = cloud.connect(&watcher).await;
+    watcher.subscribe("$aws/events/presence/disconnected/+").await;
+    watcher.subscribe("dt/wills/+").await;
+    for (name, status) in [("one", CertificateStatus::Inactive), ("two", CertificateStatus::Revoked)] {
+        let device = cloud.device(name).await;
+        let mut options = cloud.options(&device, name);
+        options.set_last_will(LastWill::new(format!("dt/wills/{name}"), "gone", QoS::AtLeastOnce, false));
+        let mut connection = Mqtt::connect(options).await.unwrap();
 
-    connection.ended().await;
+        cloud.set_status(&device, status).await;
+
+        connection.ended().await;
+        let event = watcher.json(&format!("$aws/events/presence/disconnected/{name}")).await;
+        assert_eq!(event["disconnectReason"], "AUTH_ERROR");
+        assert_eq!(watcher.message(&format!("dt/wills/{name}")).await.payload.as_ref(), b"gone");
+        assert!(Mqtt::connect(cloud.options(&device, name)).await.is_err());
+    }
 }
 
 #[tokio::test]
@@ -204,6 +223,8 @@ async fn a_retained_message_is_there_for_whoever_comes_later_until_it_is_emptied
 
     let mut connection = cloud.connect(&device).await;
     connection.subscribe("dt/#").await;
+    assert!(connection.nothing_on("dt/kept").await, "a filter with a wildcard gets nothing retained");
+    connection.subscribe("dt/kept").await;
     let message = connection.message("dt/kept").await;
     assert!(message.retain);
 
@@ -239,23 +260,6 @@ async fn a_will_is_left_by_who_vanishes_and_not_by_who_says_goodbye() {
 }
 
 #[tokio::test]
-async fn who_is_silent_for_longer_than_the_keep_alive_is_gone() {
-    let cloud = TestCloud::start().await;
-    let (watcher, one) = (cloud.device("watcher").await, cloud.device("one").await);
-    let mut watcher = cloud.connect(&watcher).await;
-    watcher.subscribe("$aws/events/presence/disconnected/one").await;
-    let mut options = cloud.options(&one, "one");
-    options.set_keep_alive(Duration::from_secs(1));
-
-    // It is never polled again, so it sends no PINGREQ.
-    let silent = Mqtt::connect(options).await.unwrap();
-
-    let event = watcher.json("$aws/events/presence/disconnected/one").await;
-    assert_eq!(event["disconnectReason"], "MQTT_KEEP_ALIVE_TIMEOUT");
-    drop(silent);
-}
-
-#[tokio::test]
 async fn presence_is_told_with_reason_session_and_version() {
     let cloud = TestCloud::start().await;
     let (watcher, one) = (cloud.device("watcher").await, cloud.device("one").await);
@@ -267,6 +271,7 @@ async fn presence_is_told_with_reason_session_and_version() {
     assert_eq!(connected["eventType"], "connected");
     assert_eq!(connected["principalIdentifier"], one.certificate_id);
     assert_eq!(connected["ipAddress"], "127.0.0.1");
+    assert_eq!((&connected["clientId"], &connected["thingName"]), (&"one".into(), &"one".into()));
 
     let second = cloud.connect(&one).await;
     first.ended().await;
@@ -283,6 +288,29 @@ async fn presence_is_told_with_reason_session_and_version() {
     drop(second);
     let lost = watcher.json("$aws/events/presence/disconnected/one").await;
     assert_eq!(lost["disconnectReason"], "CONNECTION_LOST");
+
+    let mut third = cloud.connect(&one).await;
+    cloud.data().delete_connection().client_id("one").send().await.unwrap();
+    third.ended().await;
+    let deleted = watcher.json("$aws/events/presence/disconnected/one").await;
+    assert_eq!(deleted["disconnectReason"], "API_INITIATED_DISCONNECT");
+
+    let mut fourth = cloud.connect(&one).await;
+    fourth.client.disconnect().await.unwrap();
+    fourth.ended().await;
+    let left = watcher.json("$aws/events/presence/disconnected/one").await;
+    assert_eq!(left["disconnectReason"], "CLIENT_INITIATED_DISCONNECT");
+    assert_eq!(left["clientInitiatedDisconnect"], true);
+
+    let mut fifth = cloud.connect(&one).await;
+    assert!(fifth.publish("other/topic", "denied").await.is_err());
+    let denied = watcher.json("$aws/events/presence/disconnected/one").await;
+    assert_eq!(denied["disconnectReason"], "AUTH_ERROR");
+
+    let mut sixth = cloud.connect(&one).await;
+    assert!(sixth.publish("dt/x", vec![b'x'; 128 * 1024 + 1]).await.is_err());
+    let wrong = watcher.json("$aws/events/presence/disconnected/one").await;
+    assert_eq!(wrong["disconnectReason"], "CLIENT_ERROR");
 }
 
 #[tokio::test]

@@ -164,13 +164,28 @@ impl TestCloud {
         }
     }
 
+    pub async fn set_status(&self, device: &Device, status: aws_sdk_iot::types::CertificateStatus) {
+        let update =
+            self.iot().update_certificate().certificate_id(&device.certificate_id).new_status(status);
+        update.send().await.unwrap();
+    }
+
     /// TLS as the device speaks it.
     pub fn tls(&self, device: &Device) -> rustls::ClientConfig {
+        self.tls_of(device, rustls::DEFAULT_VERSIONS)
+    }
+
+    /// TLS of these versions only.
+    pub fn tls_of(
+        &self,
+        device: &Device,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.running().ca_file).unwrap()).unwrap();
         let certificate = CertificateDer::from_pem_slice(device.certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(device.key.as_bytes()).unwrap();
-        rustls::ClientConfig::builder()
+        rustls::ClientConfig::builder_with_protocol_versions(versions)
             .with_root_certificates(roots)
             .with_client_auth_cert(vec![certificate], key)
             .unwrap()
