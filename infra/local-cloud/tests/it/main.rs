@@ -10,6 +10,7 @@ mod least;
 mod mqtt;
 mod packets;
 mod policy;
+mod policy_model;
 mod rules;
 mod s3;
 mod s3_beside;
