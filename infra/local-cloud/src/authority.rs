@@ -92,10 +92,13 @@ impl Permissions {
             .with("aws:SourceIp", self.source_ip.as_str());
         let Some(client_id) = &self.client_id else { return Ok(context) };
         context.set("iot:ClientId", client_id.as_str());
-        // The thing of a connection is the one that its client id names, and only if the certificate is attached to it.
-        let attached = self.store.attachments_of_principal(arn)?.iter().any(|it| it.thing == *client_id);
-        context.set("iot:Connection.Thing.IsAttached", attached.to_string());
-        if attached && let Some(thing) = self.store.thing(client_id)? {
+        // The thing of a connection is the certificate's only one, or else the one of its things that the client id names.
+        let attached = self.store.attachments_of_principal(arn)?;
+        let attached = attached.iter().find(|it| it.exclusive || it.thing == *client_id);
+        context.set("iot:Connection.Thing.IsAttached", attached.is_some().to_string());
+        if let Some(it) = attached
+            && let Some(thing) = self.store.thing(&it.thing)?
+        {
             context.set("iot:Connection.Thing.ThingName", thing.name);
             if let Some(thing_type) = thing.thing_type {
                 context.set("iot:Connection.Thing.ThingTypeName", thing_type);

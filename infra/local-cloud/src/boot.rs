@@ -86,7 +86,7 @@ impl LocalCloud {
         let iot = Iot { hub: hub.clone(), ca: Arc::clone(&ca), allowed, endpoints: Arc::new(endpoints) };
         let objects = config.state.join("s3");
         let s3 = s3::service(&objects, keys.clone(), &resources.buckets, Arc::new(move || clock.now()))?;
-        let sts = Sts::new(keys.clone(), resources.roles.clone());
+        let sts = Sts::new(keys.clone(), resources.roles.clone(), &config.region);
         let mqtt_tls = ca.tls(store.clone(), now, &["x-amzn-mqtt-ca", "mqtt"])?;
         let https_tls = ca.tls(store, now, &["h2", "http/1.1", "x-amzn-http-ca"])?;
 
@@ -191,7 +191,7 @@ fn keys(config: &Config, resources: &Resources, clock: &Clock) -> anyhow::Result
     for role in &resources.roles {
         let reference = reference(role)?;
         keys.add_role(reference.clone());
-        known.push(KnownRole::new(role, reference));
+        known.push(KnownRole::new(role, reference)?);
     }
     for key in &config.admin_keys {
         keys.add_long_lived(&key.id, &key.secret, Principal::administrator(&config.account));

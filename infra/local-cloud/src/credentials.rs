@@ -29,6 +29,7 @@ use crate::front::{answered, cut};
 use crate::hub::Hub;
 use crate::iot::{Caller, Iot, data_plane};
 use crate::keys::{Keys, RoleRef};
+use crate::policy::{self, Context, Document, PolicyError};
 use crate::template::Role;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,32 +39,24 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct KnownRole {
     pub role: RoleRef,
     pub max_session_seconds: u32,
-    trusted: Vec<String>,
+    trust: Document,
 }
 
 impl KnownRole {
-    pub fn new(role: &Role, reference: RoleRef) -> Self {
-        let statements = role.trust["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let trusted = statements
-            .iter()
-            .filter(|it| {
-                it["Effect"] == "Allow" && names(&it["Action"]).any(|action| action == "sts:AssumeRole")
-            })
-            .flat_map(|it| names(&it["Principal"]["Service"]))
-            .map(str::to_owned)
-            .collect();
-        Self { role: reference, max_session_seconds: role.max_session_seconds, trusted }
+    pub fn new(role: &Role, reference: RoleRef) -> Result<Self, PolicyError> {
+        let trust = Document::from_value(&role.trust)?;
+        Ok(Self { role: reference, max_session_seconds: role.max_session_seconds, trust })
     }
 
-    /// Whether an AWS service may take on the role.
+    /// Whether an AWS service may take on the role, for the account that the role is of.
     pub fn trusts(&self, service: &str) -> bool {
-        self.trusted.iter().any(|it| it == service)
+        let account = self.role.arn.split(':').nth(4).unwrap_or_default();
+        let context =
+            Context::new().with("aws:PrincipalServiceName", service).with("aws:SourceAccount", account);
+        let request =
+            policy::Request { action: "sts:AssumeRole", resource: &self.role.arn, context: &context };
+        policy::evaluate([&self.trust], &request).is_allowed()
     }
-}
-
-/// A string, or each string of a list.
-fn names(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_str().into_iter().chain(value.as_array().into_iter().flatten().filter_map(Value::as_str))
 }
 
 #[derive(Clone)]

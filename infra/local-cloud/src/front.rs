@@ -83,7 +83,8 @@ async fn answer(front: Front, service: Service, signed: bool, parts: Parts, body
     if service == Service::Sts {
         return front.sts.call(&parts, &body, front.hub.clock.now()).map(Body::from);
     }
-    let caller = match sigv4::verify(&parts, Some(&body), &front.keys, front.hub.clock.now()) {
+    let (region, now) = (&front.hub.account.region, front.hub.clock.now());
+    let caller = match sigv4::verify(&parts, Some(&body), &front.keys, region, now) {
         Ok(verified) => Caller::Signed {
             principal: Arc::new(verified.principal),
             access_key_id: verified.access_key_id.into(),

@@ -162,9 +162,11 @@ impl Keys {
         role: &RoleRef,
         session_name: &str,
         duration: chrono::Duration,
-        context: BTreeMap<String, String>,
+        mut context: BTreeMap<String, String>,
         now: DateTime<Utc>,
     ) -> anyhow::Result<Credentials> {
+        // What a policy that cuts off older sessions asks for.
+        context.insert("aws:TokenIssueTime".to_owned(), now.to_rfc3339());
         let expiration = DateTime::from_timestamp((now + duration).timestamp(), 0).context("the duration")?;
         let session = Session {
             access_key_id: format!("ASIA{}", random_id()),

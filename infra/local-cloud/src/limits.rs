@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 /// Clones share the counts.
@@ -23,6 +23,8 @@ const CONNECTS: f64 = 500.0;
 const CONNECTS_OF_A_CLIENT: f64 = 1.0;
 /// `DescribeCertificate`, `ListPrincipalThings` and their like.
 const CONTROL_CALLS: f64 = 10.0;
+/// From so many counts on, those that no longer matter are forgotten.
+const MANY: usize = 1_000;
 
 impl Limits {
     pub fn new(on: bool) -> Self {
@@ -44,6 +46,10 @@ impl Limits {
             return true;
         }
         let mut buckets = self.buckets.lock();
+        // A bucket that had a second's rest is full again, as one that was never asked.
+        if buckets.len() >= MANY {
+            buckets.retain(|_, bucket| now - bucket.at < TimeDelta::seconds(1));
+        }
         let bucket = buckets.entry(name.to_owned()).or_insert(Bucket { tokens: a_second, at: now });
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two calls are few")]
         let passed = (now - bucket.at).num_milliseconds().max(0) as f64 / 1000.0;
@@ -60,7 +66,6 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
 
     #[test]
     fn a_client_connects_once_a_second_when_limits_are_on() {
@@ -71,5 +76,16 @@ mod tests {
         assert!(limits.may_connect("d", now + TimeDelta::milliseconds(500)));
         assert!(limits.may_connect("c", now + TimeDelta::milliseconds(1100)));
         assert!((0..100).all(|_| Limits::new(false).may_connect("c", now)));
+    }
+
+    #[test]
+    fn an_account_connects_five_hundred_times_a_second_whoever_connects() {
+        let limits = Limits::new(true);
+        let let_in = |from: i64| {
+            let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(from);
+            (0..600).filter(|client| limits.may_connect(&format!("{from}-{client}"), at)).count()
+        };
+        assert_eq!([let_in(0), let_in(1), let_in(2), let_in(60)], [500; 4]);
+        assert!(limits.buckets.lock().len() <= MANY + 500, "who came long ago is forgotten");
     }
 }

@@ -22,17 +22,22 @@ pub struct Verified {
     pub principal: Principal,
     pub access_key_id: String,
     pub service: String,
-    pub region: String,
 }
 
-/// Verifies the request's signature. `body` is None when `x-amz-content-sha256` stands for it.
+/// Verifies the request's signature, which must be for `region`. `body` is None when `x-amz-content-sha256` stands
+/// for it.
 pub fn verify(
     parts: &Parts,
     body: Option<&[u8]>,
     keys: &Keys,
+    region: &str,
     now: DateTime<Utc>,
 ) -> Result<Verified, SigV4Error> {
     let signed = Signed::read(parts)?;
+    if signed.region != region {
+        let text = format!("Credential should be scoped to a valid region, not '{}'. ", signed.region);
+        return Err(SigV4Error::SignatureDoesNotMatch(text));
+    }
     signed.check_time(now, skew(&signed.service))?;
     let key = keys.find(&signed.access_key_id, now).ok_or(SigV4Error::InvalidClientTokenId)?;
     let same_token = match (&key.session_token, &signed.session_token) {
@@ -58,12 +63,7 @@ pub fn verify(
     if key.expiration.is_some_and(|expiration| expiration <= now) {
         return Err(SigV4Error::ExpiredToken);
     }
-    Ok(Verified {
-        principal: key.principal,
-        access_key_id: signed.access_key_id,
-        service: signed.service,
-        region: signed.region,
-    })
+    Ok(Verified { principal: key.principal, access_key_id: signed.access_key_id, service: signed.service })
 }
 
 /// The service a request is signed for, unverified: from the Authorization header or the presigned query.

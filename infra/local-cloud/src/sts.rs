@@ -25,11 +25,12 @@ const VERSION: &str = "2011-06-15";
 pub struct Sts {
     keys: Keys,
     roles: Vec<Role>,
+    region: String,
 }
 
 impl Sts {
-    pub fn new(keys: Keys, roles: Vec<Role>) -> Self {
-        Self { keys, roles }
+    pub fn new(keys: Keys, roles: Vec<Role>, region: &str) -> Self {
+        Self { keys, roles, region: region.to_owned() }
     }
 
     /// Answers one request whose body (at most a few KB) was read.
@@ -46,7 +47,7 @@ impl Sts {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<(String, Vec<Element>), StsError> {
-        let caller = sigv4::verify(parts, Some(body), &self.keys, now)?;
+        let caller = sigv4::verify(parts, Some(body), &self.keys, &self.region, now)?;
         if caller.service != "sts" {
             return Err(StsError::scope());
         }

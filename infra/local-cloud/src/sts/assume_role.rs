@@ -78,6 +78,7 @@ pub fn assume(
 fn allowed(caller: &Principal, role: &Role, form: &Form, now: DateTime<Utc>) -> bool {
     let Ok(trust) = Document::from_value(&role.trust) else { return false };
     let mut context = caller.request_context(now, true);
+    context.set("sts:RoleSessionName", form.get("RoleSessionName").unwrap_or_default());
     if let Some(id) = form.get("ExternalId") {
         context.set("sts:ExternalId", id);
     }

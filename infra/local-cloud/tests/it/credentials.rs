@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::support::TestCloud;
 
-async fn ask(
+/// Asks the credentials provider; answers the status and the body.
+pub async fn ask(
     cloud: &TestCloud,
     device: &crate::support::Device,
     alias: &str,
@@ -43,6 +44,7 @@ async fn another_things_name_another_alias_and_an_inactive_certificate_are_refus
     assert_eq!(ask(&cloud, &one, "device", Some("two")).await.0, 403);
     assert_eq!(ask(&cloud, &one, "device", Some("")).await.0, 403);
     assert_eq!(ask(&cloud, &one, "untrusting", Some("one")).await.0, 403);
+    assert_eq!(ask(&cloud, &one, "foreigners", Some("one")).await.0, 403, "the role trusts another account");
     assert_eq!(ask(&cloud, &one, "nobody", Some("one")).await.0, 403);
     assert_eq!(ask(&cloud, &one, "device", None).await.0, 200, "the name may be left out");
     let bare = cloud.certificate("bare").await;

@@ -100,7 +100,7 @@ impl Endpoint {
         }
         let s3 =
             s3::service(&dir.path().join("s3"), keys.clone(), &resources.buckets, clock.clone()).unwrap();
-        let sts = Sts::new(keys.clone(), resources.roles.clone());
+        let sts = Sts::new(keys.clone(), resources.roles.clone(), "ap-northeast-1");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(dispatch).with_state((s3, Arc::new(sts), clock as s3::Now));

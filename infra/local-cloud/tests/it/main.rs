@@ -1,6 +1,7 @@
 //! The local cloud, driven by the clients it is made for.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests, too, stop at the first thing that is wrong")]
 
+mod conditions;
 mod credentials;
 mod endpoint;
 mod faults;
@@ -18,3 +19,4 @@ mod shadow;
 mod sts;
 mod support;
 mod template;
+mod variables;

@@ -87,3 +87,16 @@ async fn who_may_not_assume_a_role_is_denied() {
     assert_eq!(code(Endpoint::admin(), WRITER, "s1", Some(899)).await, "ValidationError");
     assert_eq!(code(Endpoint::admin(), WRITER, "s1", Some(7_200)).await, "ValidationError");
 }
+
+#[tokio::test]
+async fn who_signs_for_another_region_is_refused() {
+    let endpoint = Endpoint::start().await;
+    let elsewhere =
+        endpoint.sdk(Endpoint::admin()).into_builder().region(aws_config::Region::new("us-east-1"));
+    let refused =
+        aws_sdk_sts::Client::new(&elsewhere.build()).get_caller_identity().send().await.unwrap_err();
+
+    assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
+    assert_eq!(refused.code(), Some("SignatureDoesNotMatch"));
+    assert!(refused.message().unwrap().contains("valid region, not 'us-east-1'"), "{refused:?}");
+}
