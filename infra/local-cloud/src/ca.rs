@@ -10,14 +10,20 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType, SerialNumber,
+    SubjectPublicKeyInfo, date_time_ymd,
 };
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::EncodeRsaPrivateKey as _;
+use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
 use rustls::RootCertStore;
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::state::Store;
@@ -36,6 +42,12 @@ pub struct Issued {
     pub pem: String,
     pub not_before: i64,
     pub not_after: i64,
+}
+
+/// A key pair as AWS hands it out, in PEM: PKCS#1, and the public key's `SubjectPublicKeyInfo`.
+pub struct KeyPairPem {
+    pub private: String,
+    pub public: String,
 }
 
 /// The certificate id of AWS IoT: the SHA-256 of the certificate's DER.
@@ -68,26 +80,33 @@ impl Ca {
         Ok(fs::read_to_string(&self.file)?)
     }
 
-    /// Signs a client's request; its subject is kept, whatever else it asks for is not.
+    /// Signs a client's request; its subject is kept, whatever else it asks for is not. Keys are RSA from 2048 bits
+    /// on, or on the curves P-256 and P-384.
     pub fn sign_csr(&self, csr: &str, now: DateTime<Utc>) -> Result<Issued, rcgen::Error> {
         let mut request = CertificateSigningRequestParams::from_pem(csr)?;
+        if *request.public_key.algorithm() == PKCS_ED25519 {
+            return Err(rcgen::Error::UnsupportedSignatureAlgorithm);
+        }
         request.params = client_params(request.params.distinguished_name, now);
         issued(request.signed_by(&self.issuer)?.der())
     }
 
-    /// Makes a key pair and its certificate; answers the private and the public key as PEM too.
-    pub fn make_key_and_certificate(
-        &self,
-        now: DateTime<Utc>,
-    ) -> Result<(Issued, String, String), rcgen::Error> {
-        let key = KeyPair::generate()?;
+    /// Makes a key pair of RSA with 2048 bits and its certificate. It takes a good part of a second.
+    pub fn make_key_and_certificate(&self, now: DateTime<Utc>) -> anyhow::Result<(Issued, KeyPairPem)> {
+        let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)?;
+        let pem = KeyPairPem {
+            private: key.to_pkcs1_pem(LineEnding::LF)?.to_string(),
+            public: key.to_public_key().to_public_key_pem(LineEnding::LF)?,
+        };
+        let subject = SubjectPublicKeyInfo::from_pem(&pem.public)?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, "AWS IoT Certificate");
-        let certificate = client_params(name, now).signed_by(&key, &self.issuer)?;
-        Ok((issued(certificate.der())?, key.serialize_pem(), key.public_key_pem()))
+        let certificate = client_params(name, now).signed_by(&subject, &self.issuer)?;
+        Ok((issued(certificate.der())?, pem))
     }
 
-    /// TLS as the device endpoints speak it: client certificates of this authority only, and only ACTIVE ones.
+    /// TLS as the device endpoints speak it: client certificates of this authority only, and only ACTIVE ones. As at
+    /// AWS, a client that does not say by SNI whom it means gets no answer.
     pub fn tls(
         &self,
         store: Store,
@@ -100,9 +119,12 @@ impl Ca {
         roots.add(self.root.clone())?;
         let verifier = ActiveOnly { inner: WebPkiClientVerifier::builder(Arc::new(roots)).build()?, store };
         let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let chain = vec![certificate.der().clone(), self.root.clone()];
+        let mut named = ResolvesServerCertUsingSni::new();
+        named.add(HOST, CertifiedKey::new(chain, any_supported_type(&private)?))?;
         let mut config = rustls::ServerConfig::builder()
             .with_client_cert_verifier(Arc::new(verifier))
-            .with_single_cert(vec![certificate.der().clone(), self.root.clone()], private)?;
+            .with_cert_resolver(Arc::new(named));
         // A resumed session would skip the look at the certificate's status.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -121,6 +143,9 @@ fn issued(der: &CertificateDer<'_>) -> Result<Issued, rcgen::Error> {
         not_after: parsed.validity().not_after.timestamp(),
     })
 }
+
+/// The name by which devices know this cloud.
+const HOST: &str = "localhost";
 
 /// AWS's own authorities outlive everything, and boxes without a clock chip believe strange dates.
 const LONG_AGO: Duration = Duration::from_hours(30 * 24);
@@ -144,10 +169,10 @@ fn root_params(now: DateTime<Utc>) -> CertificateParams {
 }
 
 fn server_params(now: DateTime<Utc>) -> anyhow::Result<CertificateParams> {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    let mut params = CertificateParams::new(vec![HOST.to_owned()])?;
     params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.distinguished_name.push(DnType::CommonName, HOST);
     params.not_before = date_time_ymd(1970, 1, 1) + since_1970(now) - LONG_AGO;
     params.not_after = date_time_ymd(2050, 1, 1);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

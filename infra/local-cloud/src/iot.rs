@@ -25,7 +25,7 @@ use crate::authority::Permissions;
 use crate::ca::Ca;
 use crate::hub::Hub;
 use crate::keys::Principal;
-use crate::policy::{Context, Request, evaluate};
+use crate::policy::{Request, evaluate};
 use crate::rules::worker::Allowed;
 use error::IotError;
 
@@ -140,7 +140,7 @@ impl Caller {
             Self::Signed { principal, .. } if principal.admin => true,
             Self::Signed { principal, .. } => {
                 let resource = if resource == "*" { "*".to_owned() } else { iot.hub.account.arn(resource) };
-                let context = Context::from(&principal.context);
+                let context = principal.request_context(iot.hub.clock.now(), true);
                 let request = Request { action, resource: &resource, context: &context };
                 evaluate(&principal.policies, &request).is_allowed()
             }
@@ -216,6 +216,14 @@ impl Page {
         Ok(Self { limit, after })
     }
 
+    /// The row after which the page begins, of a list that goes by rows.
+    pub fn after_row(&self) -> Result<Option<i64>, IotError> {
+        match self.after.as_str() {
+            "" => Ok(None),
+            row => row.parse().map(Some).map_err(|_| IotError::invalid("Invalid marker")),
+        }
+    }
+
     /// Cuts a list that was asked for with one item more than the page holds. Answers the token of the next page.
     pub fn cut<T>(&self, items: &mut Vec<T>, key: impl Fn(&T) -> String) -> Option<String> {
         if items.len() <= self.limit {
@@ -224,6 +232,10 @@ impl Page {
         items.truncate(self.limit);
         items.last().map(|last| hex::encode(key(last)))
     }
+}
+
+pub fn is_true(param: Option<&String>) -> bool {
+    param.is_some_and(|text| text == "true")
 }
 
 /// A body that must be a JSON object, or nothing.

@@ -94,6 +94,16 @@ impl Store {
     }
 }
 
+/// How the next row compares to the last one, and how they are sorted.
+fn direction(ascending: bool) -> (&'static str, &'static str) {
+    if ascending { (">", "asc") } else { ("<", "desc") }
+}
+
+/// Where a list begins that goes by row ids, which count up as things are made.
+fn first_row(ascending: bool) -> i64 {
+    if ascending { 0 } else { i64::MAX }
+}
+
 /// A limit as SQLite takes it.
 fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)

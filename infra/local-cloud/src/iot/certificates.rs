@@ -1,12 +1,14 @@
 //! `CreateCertificateFromCsr`, `CreateKeysAndCertificate`, and the life of a certificate.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use serde_json::{Value, json};
 
 use super::error::IotError;
-use super::{Answer, Caller, Iot, Page, Params, body, things};
+use super::{Answer, Caller, Iot, Page, Params, body, is_true, things};
 use crate::ca::Issued;
 use crate::state::certificates::Certificate;
 
@@ -23,12 +25,13 @@ pub async fn from_csr(State(iot): State<Iot>, caller: Caller, Query(params): Par
 
 pub async fn with_keys(State(iot): State<Iot>, caller: Caller, Query(params): Params) -> Answer {
     caller.demand(&iot, "iot:CreateKeysAndCertificate", "*")?;
-    let (issued, private, public) = iot
-        .ca
-        .make_key_and_certificate(iot.hub.clock.now())
-        .map_err(|error| IotError::invalid(&error.to_string()))?;
+    let (ca, now) = (Arc::clone(&iot.ca), iot.hub.clock.now());
+    // The search for two primes would hold up every connection of this thread.
+    let made = tokio::task::spawn_blocking(move || ca.make_key_and_certificate(now)).await;
+    let (issued, keys) =
+        made.map_err(anyhow::Error::from).flatten().map_err(|error| IotError::internal(&error))?;
     let mut out = add(&iot, issued, is_true(params.get("setAsActive")))?;
-    out["keyPair"] = json!({ "PublicKey": public, "PrivateKey": private });
+    out["keyPair"] = json!({ "PublicKey": keys.public, "PrivateKey": keys.private });
     Ok(Json(out))
 }
 
@@ -56,8 +59,8 @@ pub async fn list(State(iot): State<Iot>, caller: Caller, Query(params): Params)
             Some((created, id.to_owned()))
         }
     };
-    let newest_first = !is_true(params.get("isAscendingOrder"));
-    let mut found = iot.hub.store.certificates(after, newest_first, page.limit + 1)?;
+    let mut found =
+        iot.hub.store.certificates(after, is_true(params.get("isAscendingOrder")), page.limit + 1)?;
     let next = page.cut(&mut found, |it| format!("{}/{}", it.created, it.id));
     let certificates: Vec<_> = found.iter().map(|it| summary(&iot, it)).collect();
     Ok(Json(json!({ "certificates": certificates, "nextMarker": next })))
@@ -75,7 +78,10 @@ pub async fn update(
         return Err(IotError::invalid("The new status must be ACTIVE, INACTIVE or REVOKED"));
     }
     find(&iot, &id)?;
-    iot.hub.store.set_certificate_status(&id, status, iot.hub.clock.now().timestamp())?;
+    if !iot.hub.store.set_certificate_status(&id, status, iot.hub.clock.now().timestamp())? {
+        let message = format!("The status of a revoked certificate cannot be changed. id={id}");
+        return Err(IotError::certificate_state(message));
+    }
     if status != "ACTIVE" {
         iot.hub.broker.disconnect_certificate(&id);
     }
@@ -140,8 +146,4 @@ fn summary(iot: &Iot, it: &Certificate) -> Value {
         "certificateMode": "DEFAULT",
         "creationDate": it.created,
     })
-}
-
-fn is_true(param: Option<&String>) -> bool {
-    param.is_some_and(|text| text == "true")
 }

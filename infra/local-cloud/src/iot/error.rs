@@ -62,8 +62,9 @@ impl IotError {
         Self::new(StatusCode::BAD_REQUEST, "SqlParseException", message)
     }
 
+    /// The control plane's, which has another status than the data plane's.
     pub fn throttled() -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", "Rate exceeded")
+        Self::new(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded")
     }
 
     pub fn access_denied(who: &str, action: &str, resource: &str) -> Self {
@@ -84,6 +85,12 @@ impl IotError {
         Self::new(status, name, message)
     }
 
+    /// Something is wrong on our side: the log says what.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(error = %error, "a request failed on our side");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailureException", "Internal failure")
+    }
+
     /// A name for what is told of an injected fault.
     pub fn injected(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -98,8 +105,7 @@ impl IotError {
 
 impl From<StoreError> for IotError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = %error, "a request failed on our side");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailureException", "Internal failure")
+        Self::internal(&error)
     }
 }
 

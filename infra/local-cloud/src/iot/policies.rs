@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use serde_json::{Value, json};
 
 use super::error::IotError;
-use super::{Answer, Caller, Iot, Page, Params, body, principals};
+use super::{Answer, Caller, Iot, Page, Params, body, is_true, principals};
 use crate::policy::Document;
 use crate::state::policies::PolicyVersion;
 
@@ -68,8 +68,10 @@ pub async fn delete(State(iot): State<Iot>, caller: Caller, Path(name): Path<Str
 pub async fn list(State(iot): State<Iot>, caller: Caller, Query(params): Params) -> Answer {
     caller.demand(&iot, "iot:ListPolicies", "*")?;
     let page = Page::read(&params, "pageSize", "marker")?;
-    let mut names = iot.hub.store.policies(&page.after, page.limit + 1)?;
-    let next = page.cut(&mut names, Clone::clone);
+    let mut found =
+        iot.hub.store.policies(page.after_row()?, is_true(params.get("isAscendingOrder")), page.limit + 1)?;
+    let next = page.cut(&mut found, |(row, _)| row.to_string());
+    let names: Vec<_> = found.into_iter().map(|(_, name)| name).collect();
     Ok(Json(json!({ "policies": named(&iot, &names), "nextMarker": next })))
 }
 
@@ -87,7 +89,7 @@ pub async fn create_version(
         return Err(IotError::versions_limit(message));
     }
     let document = document(&body(&bytes)?)?;
-    let default = params.get("setAsDefault").is_some_and(|text| text == "true");
+    let default = is_true(params.get("setAsDefault"));
     let version = iot.hub.store.create_policy_version(&name, &document, default, now(&iot))?;
     Ok(Json(json!({
         "policyArn": arn(&iot, &name), "policyDocument": document, "policyVersionId": version.to_string(),
@@ -176,11 +178,19 @@ pub async fn detach(
     Ok(Json(json!({})))
 }
 
-pub async fn attached(State(iot): State<Iot>, caller: Caller, Path(target): Path<String>) -> Answer {
+pub async fn attached(
+    State(iot): State<Iot>,
+    caller: Caller,
+    Path(target): Path<String>,
+    Query(params): Params,
+) -> Answer {
     caller.demand(&iot, "iot:ListAttachedPolicies", "*")?;
     principals::certificate_exists(&iot, &target)?;
-    let names = iot.hub.store.policies_of_target(&target)?;
-    Ok(Json(json!({ "policies": named(&iot, &names), "nextMarker": Value::Null })))
+    let page = Page::read(&params, "pageSize", "marker")?;
+    let mut names = iot.hub.store.policies_of_target(&target)?;
+    names.retain(|name| *name > page.after);
+    let next = page.cut(&mut names, Clone::clone);
+    Ok(Json(json!({ "policies": named(&iot, &names), "nextMarker": next })))
 }
 
 pub async fn targets(

@@ -23,19 +23,12 @@ pub async fn attach(
         Some("EXCLUSIVE_THING") => true,
         Some(_) => return Err(IotError::invalid("thingPrincipalType is not known")),
     };
-    let attached = iot.hub.store.attachments_of_principal(&principal)?;
-    let others: Vec<_> = attached.iter().filter(|it| it.thing != thing).collect();
-    if (exclusive && !others.is_empty()) || others.iter().any(|it| it.exclusive) {
-        return Err(IotError::invalid("The principal is already attached to another thing"));
+    if iot.hub.store.attach_principal(&Attachment { thing, principal, exclusive })? {
+        return Ok(Json(json!({})));
     }
-    let here = attached.iter().find(|it| it.thing == thing);
-    if here.is_some_and(|it| it.exclusive != exclusive) {
-        return Err(IotError::invalid(
-            "The principal is already attached to the thing with another thingPrincipalType",
-        ));
-    }
-    iot.hub.store.attach_principal(&Attachment { thing, principal, exclusive })?;
-    Ok(Json(json!({})))
+    Err(IotError::invalid(
+        "The principal is already attached to another thing, or with another thingPrincipalType",
+    ))
 }
 
 pub async fn detach(

@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use serde_json::{Value, json};
 
 use super::error::IotError;
-use super::{Answer, Caller, Iot, Page, Params, body};
+use super::{Answer, Caller, Iot, Page, Params, body, is_true};
 use crate::state::aliases::RoleAlias;
 
 pub async fn create(
@@ -71,9 +71,13 @@ pub async fn delete(State(iot): State<Iot>, caller: Caller, Path(alias): Path<St
 pub async fn list(State(iot): State<Iot>, caller: Caller, Query(params): Params) -> Answer {
     caller.demand(&iot, "iot:ListRoleAliases", "*")?;
     let page = Page::read(&params, "pageSize", "marker")?;
-    let mut found = iot.hub.store.role_aliases(&page.after, page.limit + 1)?;
-    let next = page.cut(&mut found, |it| it.alias.clone());
-    let names: Vec<_> = found.into_iter().map(|it| it.alias).collect();
+    let mut found = iot.hub.store.role_aliases(
+        page.after_row()?,
+        is_true(params.get("isAscendingOrder")),
+        page.limit + 1,
+    )?;
+    let next = page.cut(&mut found, |(row, _)| row.to_string());
+    let names: Vec<_> = found.into_iter().map(|(_, alias)| alias).collect();
     Ok(Json(json!({ "roleAliases": names, "nextMarker": next })))
 }
 

@@ -10,15 +10,21 @@ use super::{Answer, Caller, Iot, body};
 use crate::state::presence::Presence;
 use crate::state::things::Thing;
 
+/// The index of all things; it is always on.
+const INDEX: &str = "AWS_Things";
+
 pub async fn search(State(iot): State<Iot>, caller: Caller, bytes: Bytes) -> Answer {
-    caller.demand(&iot, "iot:SearchIndex", "index/AWS_Things")?;
+    caller.demand(&iot, "iot:SearchIndex", &format!("index/{INDEX}"))?;
     let body = body(&bytes)?;
+    if body["indexName"].as_str().is_some_and(|name| name != INDEX) {
+        return Err(IotError::not_found("The index does not exist"));
+    }
     let terms = Term::all(body["queryString"].as_str().unwrap_or_default())?;
     let limit = match &body["maxResults"] {
         Value::Null => 100,
         given => match given.as_u64() {
-            Some(limit @ 1..=500) => usize::try_from(limit).unwrap_or(500),
-            _ => return Err(IotError::invalid("maxResults must be between 1 and 500")),
+            Some(limit @ 1..=100) => usize::try_from(limit).unwrap_or(100),
+            _ => return Err(IotError::invalid("maxResults must be between 1 and 100")),
         },
     };
     let mut after = body["nextToken"].as_str().unwrap_or_default().to_owned();
@@ -54,7 +60,7 @@ fn document(thing: &Thing, presence: Option<&Presence>) -> Value {
     out
 }
 
-/// `field:value`, where the value may end in `*`; several are joined by AND.
+/// `field:value`, where the value may end in `*`; several are joined by AND. Values are compared without regard to case.
 #[derive(Debug, PartialEq, Eq)]
 struct Term {
     field: String,
@@ -66,15 +72,27 @@ impl Term {
         if query.trim() == "*" {
             return Ok(Vec::new());
         }
-        let words = query.split_whitespace().filter(|word| !word.eq_ignore_ascii_case("and"));
+        let mut quoted = false;
+        let words = query.split(|c: char| {
+            quoted ^= c == '"';
+            c.is_whitespace() && !quoted
+        });
         let terms: Vec<_> = words
+            .filter(|word| !word.is_empty() && *word != "AND")
             .map(|word| {
                 let invalid = || {
                     let message = "This cloud knows queries of field:value joined by AND";
                     IotError::other(http::StatusCode::BAD_REQUEST, "InvalidQueryException", message)
                 };
                 let (field, value) = word.split_once(':').ok_or_else(invalid)?;
-                Ok(Self { field: field.to_owned(), value: value.trim_matches('"').to_owned() })
+                // Groups, ranges and exclusion would be taken for text.
+                if value.is_empty()
+                    || value.starts_with(['(', '[', '{', '<', '>'])
+                    || field.starts_with(['(', '-'])
+                {
+                    return Err(invalid());
+                }
+                Ok(Self { field: field.to_owned(), value: value.trim_matches('"').to_lowercase() })
             })
             .collect::<Result<_, IotError>>()?;
         if terms.is_empty() { Err(IotError::invalid("queryString is missing")) } else { Ok(terms) }
@@ -89,7 +107,7 @@ impl Term {
             "connectivity.disconnectReason" => presence.map(|it| it.reason.clone()),
             field => field.strip_prefix("attributes.").and_then(|name| thing.attributes.get(name).cloned()),
         };
-        actual.is_some_and(|actual| match self.value.strip_suffix('*') {
+        actual.map(|actual| actual.to_lowercase()).is_some_and(|actual| match self.value.strip_suffix('*') {
             Some(prefix) => actual.starts_with(prefix),
             None => actual == self.value,
         })

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreResult, rows};
+use super::{Store, StoreResult, direction, first_row, rows};
 
 #[derive(Debug, Clone)]
 pub struct RoleAlias {
@@ -34,11 +34,21 @@ impl Store {
         })
     }
 
-    pub fn role_aliases(&self, after: &str, limit: usize) -> StoreResult<Vec<RoleAlias>> {
+    /// Names by age, each with its row's id; `after` is the row of the last one of the page before.
+    pub fn role_aliases(
+        &self,
+        after: Option<i64>,
+        ascending: bool,
+        limit: usize,
+    ) -> StoreResult<Vec<(i64, String)>> {
+        let (compare, order) = direction(ascending);
+        let after = after.unwrap_or(first_row(ascending));
         self.with(|db| {
-            db.prepare_cached(&format!("{COLUMNS} where alias > ?1 order by alias limit ?2"))?
-                .query_map(params![after, rows(limit)], role_alias)?
-                .collect()
+            db.prepare_cached(&format!(
+                "select rowid, alias from role_aliases where rowid {compare} ?1 order by rowid {order} limit ?2"
+            ))?
+            .query_map(params![after, rows(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
         })
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreResult, rows};
+use super::{Store, StoreResult, direction, first_row, rows};
 
 /// Times are seconds since 1970.
 #[derive(Debug, Clone)]
@@ -47,12 +47,11 @@ impl Store {
     pub fn certificates(
         &self,
         after: Option<(i64, String)>,
-        newest_first: bool,
+        ascending: bool,
         limit: usize,
     ) -> StoreResult<Vec<Certificate>> {
-        let (compare, order) = if newest_first { ("<", "desc") } else { (">", "asc") };
-        let (created, id) =
-            after.unwrap_or(if newest_first { (i64::MAX, String::new()) } else { (i64::MIN, String::new()) });
+        let (compare, order) = direction(ascending);
+        let (created, id) = after.unwrap_or((first_row(ascending), String::new()));
         self.with(|db| {
             db.prepare_cached(&format!(
                 "{COLUMNS} where (created, id) {compare} (?1, ?2) order by created {order}, id {order} limit ?3"
@@ -73,15 +72,17 @@ impl Store {
         Ok(())
     }
 
-    pub fn set_certificate_status(&self, id: &str, status: &str, now: i64) -> StoreResult<()> {
-        self.with(|db| {
+    /// Whether the certificate has that status now: one that is REVOKED keeps it for good.
+    pub fn set_certificate_status(&self, id: &str, status: &str, now: i64) -> StoreResult<bool> {
+        let changed = self.with(|db| {
             db.execute(
-                "update certificates set status = ?2, modified = ?3 where id = ?1",
+                "update certificates set status = ?2, modified = ?3
+                 where id = ?1 and (status <> 'REVOKED' or ?2 = 'REVOKED')",
                 params![id, status, now],
             )
         })?;
         self.permissions_changed();
-        Ok(())
+        Ok(changed > 0)
     }
 
     pub fn delete_certificate(&self, id: &str, arn: &str) -> StoreResult<()> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Store, StoreResult, rows};
+use super::{Store, StoreResult, direction, first_row, rows};
 use crate::policy::Document;
 
 /// Documents as they were parsed, by their text: a fleet's connections hold one policy, not one each.
@@ -50,11 +50,21 @@ impl Store {
         Ok(texts.into_iter().filter_map(|text| self.parsed.document(text)).collect())
     }
 
-    pub fn policies(&self, after: &str, limit: usize) -> StoreResult<Vec<String>> {
+    /// Names by age, each with its row's id; `after` is the row of the last one of the page before.
+    pub fn policies(
+        &self,
+        after: Option<i64>,
+        ascending: bool,
+        limit: usize,
+    ) -> StoreResult<Vec<(i64, String)>> {
+        let (compare, order) = direction(ascending);
+        let after = after.unwrap_or(first_row(ascending));
         self.with(|db| {
-            db.prepare_cached("select name from policies where name > ?1 order by name limit ?2")?
-                .query_map(params![after, rows(limit)], |row| row.get(0))?
-                .collect()
+            db.prepare_cached(&format!(
+                "select rowid, name from policies where rowid {compare} ?1 order by rowid {order} limit ?2"
+            ))?
+            .query_map(params![after, rows(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
         })
     }
 

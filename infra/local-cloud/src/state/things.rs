@@ -95,15 +95,20 @@ impl Store {
         })
     }
 
-    pub fn attach_principal(&self, it: &Attachment) -> StoreResult<()> {
-        self.with(|db| {
+    /// Whether the principal is attached so now. An exclusive attachment stands beside no other, and one thing's is
+    /// of one kind. One statement, so that of two requests at once one comes too late.
+    pub fn attach_principal(&self, it: &Attachment) -> StoreResult<bool> {
+        let changed = self.with(|db| {
             db.execute(
-                "insert or replace into thing_principals (thing, principal, exclusive) values (?1, ?2, ?3)",
+                "insert into thing_principals (thing, principal, exclusive) select ?1, ?2, ?3 where not exists (
+                     select 1 from thing_principals where principal = ?2
+                     and iif(thing = ?1, exclusive <> ?3, exclusive or ?3)
+                 ) on conflict (thing, principal) do update set exclusive = ?3",
                 params![it.thing, it.principal, it.exclusive],
             )
         })?;
         self.permissions_changed();
-        Ok(())
+        Ok(changed > 0)
     }
 
     /// Whether there was anything to detach.

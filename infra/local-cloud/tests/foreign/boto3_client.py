@@ -43,8 +43,16 @@ def refused(code, status, call, **arguments):
     except ClientError as error:
         seen = (error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"])
         assert seen == (code, status), f"{call.__name__}: expected {code} {status}, saw {seen}: {error}"
+        modelled(call.__self__.meta.service_model, code, status)
         return error
     raise AssertionError(f"{call.__name__} was not refused with {code}")
+
+
+def modelled(service, code, status):
+    """AWS's own model of the service knows the error, if it names any, by this status."""
+    shapes = [service.shape_for(name) for name in service.shape_names]
+    for error in [shape for shape in shapes if shape.metadata.get("exception") and shape.name == code]:
+        assert error.metadata["error"]["httpStatusCode"] == status, (code, status, error.metadata)
 
 
 def things(iot):
@@ -80,6 +88,8 @@ def device(iot, thing):
     """A certificate of the thing's own; answers its ARN."""
     made = iot.create_keys_and_certificate(setAsActive=True)
     arn, name = made["certificateArn"], made["certificateId"]
+    assert made["keyPair"]["PrivateKey"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    assert made["keyPair"]["PublicKey"].startswith("-----BEGIN PUBLIC KEY-----")
     assert len(name) == 64 and arn.endswith(f":cert/{name}")
     (FOLDER / f"{thing}.cert.pem").write_text(made["certificatePem"])
     (FOLDER / f"{thing}.key.pem").write_text(made["keyPair"]["PrivateKey"])
@@ -107,9 +117,17 @@ def certificates(iot):
     iot.update_certificate(certificateId=name, newStatus="ACTIVE")
     refused("InvalidRequestException", 400, iot.delete_thing, thingName=thing)
     refused("ResourceNotFoundException", 404, iot.describe_certificate, certificateId="0" * 64)
+    refused("ResourceNotFoundException", 404, iot.search_index, indexName="AWS_ThingGroups", queryString="*")
+    refused("InvalidQueryException", 400, iot.search_index, queryString="no field")
+    found = iot.search_index(queryString="attributes.n:3")["things"]
+    assert [it["thingName"] for it in found] == ["py-3"], found
     pages = iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": 1})
     listed = [entry["certificateArn"] for page in pages for entry in page["certificates"]]
     assert sorted(listed) == sorted([arn, others]), listed
+    revoked = iot.create_keys_and_certificate(setAsActive=False)["certificateId"]
+    iot.update_certificate(certificateId=revoked, newStatus="REVOKED")
+    refused("CertificateStateException", 406, iot.update_certificate, certificateId=revoked, newStatus="ACTIVE")
+    iot.delete_certificate(certificateId=revoked)
     assert iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     assert iot.describe_endpoint(endpointType="iot:CredentialProvider")["endpointAddress"]
 
@@ -260,6 +278,9 @@ def shadows(data):
 
 def caller(sts):
     assert ":user/" in sts.get_caller_identity()["Arn"] or ":root" in sts.get_caller_identity()["Arn"]
+    elsewhere = boto3.client("sts", endpoint_url=CLOUD["endpoint"], region_name="us-west-2",
+                             aws_access_key_id=CLOUD["accessKeyId"], aws_secret_access_key=CLOUD["secretAccessKey"])
+    refused("SignatureDoesNotMatch", 403, elsewhere.get_caller_identity)
     wrong = client("sts", secret="not the secret")
     refused("SignatureDoesNotMatch", 403, wrong.get_caller_identity)
     refused("InvalidClientTokenId", 403, client("sts", key="AKIAAAAAAAAAAAAAAAAA").get_caller_identity)

@@ -3,7 +3,7 @@
 use aws_sdk_iot::types::{AttributePayload, CertificateStatus, TopicRuleDestinationStatus};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use crate::support::{ADMIN, READER, TestCloud};
+use crate::support::{ADMIN, Mqtt, READER, TestCloud};
 
 #[tokio::test]
 async fn a_thing_lives_from_its_making_to_its_end() {
@@ -250,19 +250,44 @@ async fn signatures_and_permissions_are_checked() {
     assert!(denied.message().unwrap().contains("is not authorized to perform: iot:CreateThing"));
     let missing = reader.describe_thing().thing_name("x").send().await.unwrap_err().into_service_error();
     assert!(missing.is_resource_not_found_exception(), "DescribeThing is allowed");
+    assert!(reader.list_policies().send().await.is_ok(), "its time has not passed");
+    let late = reader.list_role_aliases().send().await.unwrap_err().into_service_error();
+    assert_eq!(late.code(), Some("AccessDeniedException"));
 }
 
 #[tokio::test]
 async fn the_documented_rates_can_be_switched_on() {
-    let cloud = TestCloud::with(&["--rate-limits"]).await;
-    let device = cloud.certificate("one").await;
-    let iot = cloud.iot();
-    let mut throttled = false;
-    for _ in 0..60 {
-        let answer = iot.describe_certificate().certificate_id(&device.certificate_id).send().await;
-        throttled |= answer.is_err_and(|error| error.into_service_error().is_throttling_exception());
+    for (flags, on) in [(&["--rate-limits"][..], true), (&[][..], false)] {
+        let cloud = TestCloud::with(flags).await;
+        let (iot, device) = (cloud.iot(), cloud.device("one").await);
+        let mut refused = 0;
+        for number in 0..60 {
+            match iot.describe_certificate().certificate_id(&device.certificate_id).send().await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(number >= 10, "ten a second go through");
+                    assert_eq!(error.raw_response().unwrap().status().as_u16(), 400);
+                    assert!(error.into_service_error().is_throttling_exception());
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!(refused > 0, on, "{refused} of 60 calls");
+
+        // One CONNECT a second of a client id: of several at once, most are refused.
+        let mut refused = 0;
+        for _ in 0..5 {
+            match Mqtt::connect(cloud.options(&device, "one")).await {
+                Ok(_) => {}
+                Err(rumqttc::ConnectionError::ConnectionRefused(code)) => {
+                    assert_eq!(code, rumqttc::ConnectReturnCode::ServiceUnavailable);
+                    refused += 1;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert_eq!(refused > 0, on, "{refused} of 5 CONNECTs");
     }
-    assert!(throttled);
 }
 
 #[tokio::test]

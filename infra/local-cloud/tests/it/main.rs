@@ -1,6 +1,7 @@
 //! The local cloud, driven by the clients it is made for.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests, too, stop at the first thing that is wrong")]
 
+mod certificates;
 mod conditions;
 mod credentials;
 mod endpoint;
@@ -8,6 +9,7 @@ mod faults;
 mod foreign;
 mod iot;
 mod least;
+mod lists;
 mod mqtt;
 mod packets;
 mod policy;
