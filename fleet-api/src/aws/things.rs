@@ -148,13 +148,15 @@ impl Things for Client {
         let answer = self.get_topic_rule_destination().arn(arn).send().await;
         let answer = answer.map_err(|error| anyhow::Error::from(error).context("GetTopicRuleDestination"))?;
         let status = answer.topic_rule_destination.and_then(|found| found.status);
-        if status == Some(TopicRuleDestinationStatus::Enabled) {
-            return Ok(true);
-        }
-        let update = self.update_topic_rule_destination().arn(arn);
-        let update = update.status(TopicRuleDestinationStatus::InProgress).send().await;
+        let (next, reached) = match status {
+            Some(TopicRuleDestinationStatus::Enabled) => return Ok(true),
+            // AWS leaves a destination so when it is confirmed by API.
+            Some(TopicRuleDestinationStatus::Disabled) => (TopicRuleDestinationStatus::Enabled, true),
+            _ => (TopicRuleDestinationStatus::InProgress, false),
+        };
+        let update = self.update_topic_rule_destination().arn(arn).status(next).send().await;
         update.map_err(|error| anyhow::Error::from(error).context("UpdateTopicRuleDestination"))?;
-        Ok(false)
+        Ok(reached)
     }
 }
 

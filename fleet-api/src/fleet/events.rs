@@ -32,8 +32,10 @@ impl Fleet {
         if arn != self.parts.rules.events.destination_arn {
             return Err(ApiError::Forbidden);
         }
-        let confirmed = self.parts.things.confirm_destination(token).await;
-        confirmed.map_err(|error| ApiError::unavailable("AWS IoT Core", error))?;
+        let things = &self.parts.things;
+        let unavailable = |error| ApiError::unavailable("AWS IoT Core", error);
+        things.confirm_destination(token).await.map_err(unavailable)?;
+        things.enable_destination(arn).await.map_err(unavailable)?;
         tracing::info!("the rules' destination is confirmed");
         Ok(())
     }

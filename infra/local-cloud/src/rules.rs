@@ -13,12 +13,16 @@ use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::mqtt::topic;
 use crate::state::rules::StoredRule;
 use crate::state::{Store, StoreResult};
 use action::Action;
 use sql::{Sql, SqlError};
+
+/// What waits for the worker. AWS, too, leaves out what exceeds an account's rate.
+const MOST_WAITING: usize = 10_000;
 
 /// A message as the rules see it.
 #[derive(Debug, Clone)]
@@ -53,13 +57,13 @@ pub enum Job {
 pub struct Rules {
     store: Store,
     in_force: Arc<RwLock<Vec<Arc<Rule>>>>,
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Rules {
     /// The rules in the store, and the jobs that `worker::run` is to do.
-    pub fn open(store: Store) -> StoreResult<(Self, mpsc::UnboundedReceiver<Job>)> {
-        let (jobs, receiver) = mpsc::unbounded_channel();
+    pub fn open(store: Store) -> StoreResult<(Self, mpsc::Receiver<Job>)> {
+        let (jobs, receiver) = mpsc::channel(MOST_WAITING);
         let rules = Self { store, in_force: Arc::default(), jobs };
         rules.reload()?;
         Ok((rules, receiver))
@@ -97,7 +101,9 @@ impl Rules {
 
     fn push(&self, job: Job) {
         // The worker is gone only while the process ends.
-        let _ = self.jobs.send(job);
+        if let Err(TrySendError::Full(_)) = self.jobs.try_send(job) {
+            tracing::warn!("too much waits for the rules: this is left out");
+        }
     }
 }
 

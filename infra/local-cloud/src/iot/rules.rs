@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::IotError;
 use super::{Answer, Caller, Iot, Page, Params, body};
+use crate::rules::action::Action;
 use crate::rules::compile;
 use crate::rules::sql::Sql;
 use crate::state::rules::{Destination, StoredRule};
@@ -90,14 +91,10 @@ pub async fn create_destination(State(iot): State<Iot>, caller: Caller, bytes: B
     let body = body(&bytes)?;
     let url = &body["destinationConfiguration"]["httpUrlConfiguration"]["confirmationUrl"];
     let url = url.as_str().ok_or_else(|| IotError::invalid("Only HTTP destinations are known here"))?;
-    if iot.allowed.url(url).is_none() {
-        return Err(IotError::invalid("The confirmation URL must be an https URL"));
-    }
     if let Some(known) = iot.hub.store.destinations()?.into_iter().find(|it| it.url == url) {
         return Err(IotError::exists("The destination already exists", &known.arn, &known.arn));
     }
-    let new_arn = iot.hub.account.arn(&format!("ruledestination/http/{}", crate::hub::uuid()));
-    let made = iot.hub.rules.create_destination(&new_arn, url, iot.hub.clock.now())?;
+    let made = new_destination(&iot, url)?;
     Ok(Json(json!({ "topicRuleDestination": described(&made, "httpUrlProperties") })))
 }
 
@@ -146,10 +143,14 @@ pub async fn confirm_destination(
     let now = iot.hub.clock.now();
     let refused = || IotError::invalid("The confirmation token is not valid");
     let destination = iot.hub.rules.awaiting(&token, now)?.ok_or_else(refused)?;
-    if matches!(caller, Caller::Signed { .. }) {
+    // By API it is only confirmed: it is enabled by a call of its own.
+    let status = if matches!(caller, Caller::Signed { .. }) {
         demand_destination(&iot, &caller, "iot:ConfirmTopicRuleDestination", &destination.arn)?;
-    }
-    if iot.hub.rules.confirm(&token, now)? { Ok(Json(json!({}))) } else { Err(refused()) }
+        "DISABLED"
+    } else {
+        "ENABLED"
+    };
+    if iot.hub.rules.confirm(&token, status, now)? { Ok(Json(json!({}))) } else { Err(refused()) }
 }
 
 fn put(iot: &Iot, name: &str, payload: &Value, created: i64) -> Answer {
@@ -160,10 +161,30 @@ fn put(iot: &Iot, name: &str, payload: &Value, created: i64) -> Answer {
         disabled: payload["ruleDisabled"].as_bool().unwrap_or(false),
         created,
     };
-    compile(&it).map_err(|error| IotError::sql_parse(error.to_string()))?;
+    let rule = compile(&it).map_err(|error| IotError::sql_parse(error.to_string()))?;
+    let known = iot.hub.store.destinations()?;
+    for action in rule.actions.iter().chain(&rule.error_action) {
+        let Action::Http(http) = action else { continue };
+        let url = &http.confirmation_url;
+        if !http.url.starts_with(url) {
+            return Err(IotError::invalid("The URL must begin with the confirmation URL"));
+        }
+        // A template's destination is made by hand.
+        if !url.contains("${") && !known.iter().any(|it| it.url == *url) {
+            new_destination(iot, url)?;
+        }
+    }
     iot.hub.store.put_rule(&it)?;
     iot.hub.rules.reload()?;
     Ok(Json(json!({})))
+}
+
+fn new_destination(iot: &Iot, url: &str) -> Result<Destination, IotError> {
+    if iot.allowed.url(url).is_none() {
+        return Err(IotError::invalid("The confirmation URL must be an https URL"));
+    }
+    let arn = iot.hub.account.arn(&format!("ruledestination/http/{}", crate::hub::uuid()));
+    Ok(iot.hub.rules.create_destination(&arn, url, iot.hub.clock.now())?)
 }
 
 fn switch(iot: &Iot, name: &str, disabled: bool) -> Answer {

@@ -5,8 +5,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     Http(HttpAction),
-    /// The topic may hold templates.
+    /// The topic may hold templates; a reserved one is written with `$$`.
     Republish {
+        role: String,
         topic: String,
         qos: u8,
     },
@@ -40,6 +41,16 @@ impl Action {
         }
     }
 
+    /// What it works on, for error actions.
+    pub fn resource(&self) -> &str {
+        match self {
+            Self::Http(http) => &http.url,
+            Self::Republish { topic, .. } => topic,
+            Self::PutObject { bucket, .. } => bucket,
+            Self::Unsupported(_) => "",
+        }
+    }
+
     pub fn read(action: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if let Some(http) = action.get("http") {
@@ -53,7 +64,8 @@ impl Action {
         }
         if let Some(republish) = action.get("republish") {
             let qos = u8::from(republish["qos"].as_u64() == Some(1));
-            return Self::Republish { topic: text(&republish["topic"]), qos };
+            let (role, topic) = (text(&republish["roleArn"]), text(&republish["topic"]));
+            return Self::Republish { role, topic, qos };
         }
         if let Some(s3) = action.get("s3") {
             let (role, bucket, key) = (text(&s3["roleArn"]), text(&s3["bucketName"]), text(&s3["key"]));

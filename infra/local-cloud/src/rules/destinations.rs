@@ -53,11 +53,11 @@ impl Rules {
         self.store.put_destination(&destination)
     }
 
-    /// Confirms by token; answers whether the token was good.
-    pub fn confirm(&self, token: &str, now: DateTime<Utc>) -> StoreResult<bool> {
+    /// Confirms by token, which serves once; answers whether it was good.
+    pub fn confirm(&self, token: &str, status: &str, now: DateTime<Utc>) -> StoreResult<bool> {
         let Some(mut destination) = self.awaiting(token, now)? else { return Ok(false) };
         destination.token.clear();
-        self.set_destination(destination, "ENABLED", "", now)?;
+        self.set_destination(destination, status, "", now)?;
         Ok(true)
     }
 

@@ -13,7 +13,7 @@ use s3s::service::S3Service;
 use sha2::{Digest as _, Sha256};
 
 use crate::credentials::KnownRole;
-use crate::keys::{Credentials, Keys};
+use crate::keys::{Credentials, Keys, RoleRef};
 
 const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date;x-amz-security-token";
 const HOST: &str = "localhost";
@@ -50,14 +50,19 @@ impl Objects {
         if answer.status().is_success() { Ok(()) } else { Err(format!("S3 answered {}", answer.status())) }
     }
 
+    /// The role that an action names, if the rules engine may take it on.
+    pub fn role(&self, arn: &str) -> Result<&RoleRef, String> {
+        let known = self.roles.iter().find(|it| it.role.arn == arn && it.trusts("iot.amazonaws.com"));
+        Ok(&known.ok_or("the action's role does not trust iot.amazonaws.com")?.role)
+    }
+
     fn credentials(&self, role: &str, now: DateTime<Utc>) -> Result<Credentials, String> {
         let mut held = self.held.lock();
         if let Some(credentials) = held.get(role).filter(|it| it.expiration > now + TimeDelta::minutes(5)) {
             return Ok(credentials.clone());
         }
-        let known = self.roles.iter().find(|it| it.role.arn == role && it.trusts("iot.amazonaws.com"));
-        let known = known.ok_or("the action's role does not trust iot.amazonaws.com")?;
-        let issued = self.keys.issue(&known.role, "rules-engine", TimeDelta::hours(1), BTreeMap::new(), now);
+        let known = self.role(role)?;
+        let issued = self.keys.issue(known, "rules-engine", TimeDelta::hours(1), BTreeMap::new(), now);
         let issued = issued.map_err(|error| format!("{error:#}"))?;
         held.insert(role.to_owned(), issued.clone());
         Ok(issued)

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn conditions_choose() {
-        let payload = json!({"n": 5, "s": "on", "flag": true});
+        let payload = json!({"n": 5, "s": "on", "flag": true, "text": "5.5", "yes": "True", "no": "FALSE"});
         for (condition, holds) in [
             ("n > 4", true),
             ("n >= 6", false),
@@ -168,12 +168,62 @@ mod tests {
             ("missing = 1", false),
             ("missing <> 1", false),
             ("s = 5", false),
+            ("s <> 5", true),
+            ("text > 4 AND text <= '5.5'", true),
+            ("s > 4", false),
+            ("yes AND NOT (no)", true),
+            // What is undefined makes all of it undefined.
+            ("flag OR missing", false),
+            ("flag OR s", false),
+            ("isNull(missing)", false),
+            ("n / 2 = 2", true),
+            ("n / 2.5 = 2", true),
+            ("text / 2 = 2.75", true),
+            ("n / 0 = 1", false),
+            ("clientid() = 'box-1'", true),
             ("startswith(s, 'o')", true),
             ("n - 1 = 4.0", true),
         ] {
             let out = apply(&format!("SELECT * FROM 'x' WHERE {condition}"), "x", &payload);
             assert_eq!(out.is_some(), holds, "{condition}");
         }
+    }
+
+    #[test]
+    fn functions_convert_as_their_tables_say() {
+        let payload = Bytes::from_static(br#"{"list":[1,2],"null":null,"s":"abc"}"#);
+        let scope = Scope::new("x", &payload, None, "", DateTime::UNIX_EPOCH, "1");
+        for (call, value) in [
+            ("clientid()", "n/a"),
+            ("concat(list, 3)", "[1,2,3]"),
+            ("concat('a', 1)", "a1"),
+            ("concat()", "Undefined"),
+            ("get(s, 1)", "b"),
+            ("get(list, '1')", "2"),
+            ("startswith(null, 'n')", "Undefined"),
+            ("length(s)", "3"),
+        ] {
+            assert_eq!(substitute(&format!("${{{call}}}"), &scope).unwrap(), value, "{call}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_too_deep_to_be_worked_out_is_refused() {
+        let condition = |text: String| Sql::parse(&format!("SELECT * FROM 'x' WHERE {text}"));
+        let long = |part: &str| part.repeat(100_000);
+        for text in [
+            format!("1{}", long("+1")),
+            format!("a{}", long(".b")),
+            format!("a{}", long("[0]")),
+            format!("a{}", long(" AND a")),
+            format!("{}a", long("NOT ")),
+            format!("{}1", long("-")),
+            format!("{}1", long("(")),
+            format!("{}1", long("f(")),
+        ] {
+            assert!(condition(text).is_err());
+        }
+        assert!(condition(format!("1{} = 51", "+1".repeat(50))).is_ok());
     }
 
     #[test]

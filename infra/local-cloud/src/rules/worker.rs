@@ -1,10 +1,11 @@
 //! Does what rules ask for, some at a time, apart from whoever published.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::{Client, StatusCode, Url};
-use serde_json::json;
+use reqwest::header::CONNECTION;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,14 +14,18 @@ use super::action::{Action, HttpAction};
 use super::put_object::Objects;
 use super::sql::{Scope, substitute};
 use super::{Job, Message, Rule};
-use crate::hub::{Hub, Origin};
+use crate::hub::{Hub, Origin, uuid};
 use crate::mqtt::topic;
+use crate::policy::{Context, Request, evaluate};
 
 const AT_ONCE: usize = 64;
 const TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 const CONNECT: Duration = Duration::from_secs(1);
+/// For all tries together.
 const REQUEST: Duration = Duration::from_secs(3);
+/// In bytes.
+const LONGEST_ANSWER: usize = 16_384;
 
 /// What AWS demands of a URL, relaxed by `--allow-http-destinations`.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +44,7 @@ impl Allowed {
 pub async fn run(
     hub: Hub,
     objects: Objects,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
+    mut jobs: mpsc::Receiver<Job>,
     allowed: Allowed,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -94,15 +99,20 @@ impl Post {
             &self.hub.account.id,
         );
         let Some(selected) = rule.sql.apply(&scope) else { return };
+        let mut failures = Vec::new();
         for action in &rule.actions {
             if let Err(error) = self.act(action, &scope, selected.clone()).await {
                 tracing::warn!(rule = rule.name, error, "a rule's action failed");
-                if let Some(error_action) = &rule.error_action {
-                    let report = failure(rule, message, action.name(), &error);
-                    if let Err(error) = self.act(error_action, &scope, report).await {
-                        tracing::warn!(rule = rule.name, error, "the error action failed too");
-                    }
-                }
+                failures.push(json!({
+                    "failedAction": action.name(), "failedResource": action.resource(), "errorMessage": error,
+                }));
+            }
+        }
+        // One report, however many actions have failed.
+        if let Some(error_action) = rule.error_action.as_ref().filter(|_| !failures.is_empty()) {
+            let report = report(rule, message, &failures);
+            if let Err(error) = self.act(error_action, &scope, report).await {
+                tracing::warn!(rule = rule.name, error, "the error action failed too");
             }
         }
     }
@@ -110,14 +120,9 @@ impl Post {
     async fn act(&self, action: &Action, scope: &Scope<'_>, payload: Bytes) -> Result<(), String> {
         match action {
             Action::Http(http) => self.post(http, scope, payload).await,
-            Action::Republish { topic: template, qos } => {
+            Action::Republish { role, topic: template, qos } => {
                 let topic = substitute(template, scope).map_err(|error| error.to_string())?;
-                if !topic::valid_topic(&topic) {
-                    return Err("the topic to republish to is not valid".to_owned());
-                }
-                let origin = Origin { client_id: None, principal: "" };
-                self.hub.publish(&origin, &topic, &payload, *qos, false);
-                Ok(())
+                self.republish(role, &topic, *qos, &payload)
             }
             Action::PutObject { role, bucket, key } => {
                 let key = substitute(key, scope).map_err(|error| error.to_string())?;
@@ -125,6 +130,23 @@ impl Post {
             }
             Action::Unsupported(name) => Err(format!("this cloud has no {name} action")),
         }
+    }
+
+    fn republish(&self, role: &str, topic: &str, qos: u8, payload: &Bytes) -> Result<(), String> {
+        let (topic, reserved) =
+            topic.strip_prefix('$').map_or((topic, false), |rest| (rest, rest.starts_with('$')));
+        if !topic::valid_topic(topic) || topic.starts_with('$') != reserved {
+            return Err("the topic to republish to is not valid".to_owned());
+        }
+        let role = self.objects.role(role)?;
+        let resource = self.hub.account.arn(&format!("topic/{topic}"));
+        let request = Request { action: "iot:Publish", resource: &resource, context: &Context::new() };
+        if !evaluate(&role.policies, &request).is_allowed() {
+            return Err("the action's role may not publish there".to_owned());
+        }
+        let origin = Origin { client_id: None, principal: "" };
+        self.hub.publish(&origin, topic, payload, qos, false);
+        Ok(())
     }
 
     async fn post(&self, http: &HttpAction, scope: &Scope<'_>, payload: Bytes) -> Result<(), String> {
@@ -138,7 +160,9 @@ impl Post {
         let mut request = self.client.post(url);
         let typed = http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         if !typed {
-            request = request.header("content-type", "application/json");
+            let json = serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_ok();
+            let kind = if json { "application/json" } else { "application/octet-stream" };
+            request = request.header("content-type", kind);
         }
         for (name, template) in &http.headers {
             request = request.header(name, substitute(template, scope).map_err(|error| error.to_string())?);
@@ -182,39 +206,58 @@ impl Post {
         }
     }
 
-    /// Up to three tries; another one only after 429, 5xx or no answer.
+    /// Up to three tries. There is another one only after 429 or 5xx, in a short answer on a connection that stays,
+    /// and while there is time.
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<(), String> {
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
             let this_one = request.try_clone().ok_or("the request cannot be repeated")?;
-            let failed = match this_one.send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => {
-                    let status = answer.status();
-                    let again = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-                    (again, format!("the endpoint answered {status}"))
-                }
-                Err(error) => (true, format!("the endpoint did not answer: {}", error.without_url())),
-            };
-            if !failed.0 || attempt == TRIES {
-                return Err(failed.1);
+            let answer = this_one.send().await;
+            let answer =
+                answer.map_err(|error| format!("the endpoint did not answer: {}", error.without_url()))?;
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(());
             }
-            tokio::time::sleep(BETWEEN_TRIES * attempt).await;
+            let busy = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+            let pause = (BETWEEN_TRIES * attempt).mul_f64(0.5 + rand::random::<f64>());
+            let late = started.elapsed() + pause > REQUEST;
+            if !busy || attempt == TRIES || late || closes(&answer) || is_long(answer).await {
+                return Err(format!("the endpoint answered {status}"));
+            }
+            tokio::time::sleep(pause).await;
             attempt += 1;
         }
     }
 }
 
+fn closes(answer: &Response) -> bool {
+    answer.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+async fn is_long(mut answer: Response) -> bool {
+    let mut size = 0;
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        size += chunk.len();
+        if size > LONGEST_ANSWER {
+            return true;
+        }
+    }
+    false
+}
+
 /// What an error action gets.
-fn failure(rule: &Rule, message: &Message, action: &str, error: &str) -> Bytes {
+fn report(rule: &Rule, message: &Message, failures: &[Value]) -> Bytes {
     use base64::Engine as _;
     let payload = base64::engine::general_purpose::STANDARD.encode(&message.payload);
     let report = json!({
         "ruleName": rule.name,
         "topic": &*message.topic,
-        "clientId": message.client_id.as_deref(),
+        "cloudwatchTraceId": uuid(),
+        "clientId": message.client_id.as_deref().unwrap_or("n/a"),
         "base64OriginalPayload": payload,
-        "failures": [{ "failedAction": action, "errorMessage": error }],
+        "failures": failures,
     });
     report.to_string().into()
 }

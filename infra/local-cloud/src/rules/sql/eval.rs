@@ -44,56 +44,15 @@ impl<'a> Scope<'a> {
                 _ => None,
             },
             Expr::Call(name, arguments) => self.call(name, arguments),
-            Expr::Not(inner) => Some(json!(!self.value(inner)?.as_bool()?)),
-            Expr::Negative(inner) => number(-self.value(inner)?.as_f64()?),
-            Expr::Binary(left, op, right) => self.binary(left, *op, right),
-        }
-    }
-
-    fn binary(&self, left: &Expr, op: Op, right: &Expr) -> Option<Value> {
-        // AND and OR are decided by one side where one side suffices.
-        let left = self.value(left);
-        match (op, left.as_ref().and_then(Value::as_bool)) {
-            (Op::And, Some(false)) => return Some(json!(false)),
-            (Op::Or, Some(true)) => return Some(json!(true)),
-            _ => {}
-        }
-        let right = self.value(right);
-        if let Op::And | Op::Or = op {
-            let right = right?.as_bool()?;
-            let left = left?.as_bool()?;
-            return Some(json!(if op == Op::And { left && right } else { left || right }));
-        }
-        let (left, right) = (left?, right?);
-        match op {
-            Op::Equal => Some(json!(equal(&left, &right))),
-            Op::Differs => Some(json!(!equal(&left, &right))),
-            Op::Plus if left.is_string() || right.is_string() => Some(json!(text(&left) + &text(&right))),
-            Op::Less | Op::AtMost | Op::More | Op::AtLeast => {
-                let order = left.as_f64()?.partial_cmp(&right.as_f64()?)?;
-                Some(json!(match op {
-                    Op::Less => order.is_lt(),
-                    Op::AtMost => order.is_le(),
-                    Op::More => order.is_gt(),
-                    _ => order.is_ge(),
-                }))
-            }
-            _ => {
-                let (left, right) = (left.as_f64()?, right.as_f64()?);
-                number(match op {
-                    Op::Plus => left + right,
-                    Op::Minus => left - right,
-                    Op::Times => left * right,
-                    Op::Over => left / right,
-                    _ => left % right,
-                })
-            }
+            Expr::Not(inner) => Some(json!(!truth(&self.value(inner)?)?)),
+            Expr::Negative(inner) => number(-decimal(&self.value(inner)?)?),
+            Expr::Binary(left, op, right) => binary(&self.value(left)?, *op, &self.value(right)?),
         }
     }
 
     fn call(&self, name: &str, arguments: &[Expr]) -> Option<Value> {
         let argument = |at: usize| arguments.get(at).and_then(|expr| self.value(expr));
-        let word = |at: usize| argument(at).map(|value| text(&value));
+        let word = |at: usize| argument(at).filter(|value| !value.is_null()).map(|value| text(&value));
         match name {
             "topic" if arguments.is_empty() => Some(json!(self.topic)),
             "topic" => {
@@ -101,26 +60,98 @@ impl<'a> Scope<'a> {
                 Some(json!(self.topic.split('/').nth(level)?))
             }
             "timestamp" => Some(json!(self.at.timestamp_millis())),
-            "clientid" => Some(json!(self.client_id.unwrap_or("N/A"))),
+            "clientid" => Some(json!(self.client_id.unwrap_or("n/a"))),
             "principal" => Some(json!(self.principal)),
             "accountid" => Some(json!(self.account)),
             "traceid" | "newuuid" => Some(json!(crate::hub::uuid())),
             "lower" => Some(json!(word(0)?.to_lowercase())),
             "upper" => Some(json!(word(0)?.to_uppercase())),
             "length" => Some(json!(word(0)?.chars().count())),
-            "concat" => Some(json!((0..arguments.len()).map(word).collect::<Option<String>>()?)),
+            "concat" if arguments.is_empty() => None,
+            "concat" => Some(concat((0..arguments.len()).map(argument).collect::<Option<_>>()?)),
             "startswith" => Some(json!(word(0)?.starts_with(&word(1)?))),
             "endswith" => Some(json!(word(0)?.ends_with(&word(1)?))),
             "isundefined" => Some(json!(argument(0).is_none())),
-            "isnull" => Some(json!(argument(0)?.is_null())),
+            "isnull" => Some(json!(argument(0).is_some_and(|value| value.is_null()))),
             "get" => match (argument(0)?, argument(1)?) {
                 (Value::Object(map), Value::String(key)) => map.get(&key).cloned(),
-                (Value::Array(items), index) => items.get(usize::try_from(index.as_u64()?).ok()?).cloned(),
+                (Value::Array(items), at) => items.get(usize::try_from(whole(&at)?).ok()?).cloned(),
+                (Value::String(text), at) => {
+                    text.chars().nth(usize::try_from(whole(&at)?).ok()?).map(|found| json!(found))
+                }
                 _ => None,
             },
             _ => None,
         }
     }
+}
+
+/// As AWS's tables of operators have it: strings that say a number or a truth count as one, anything else is undefined.
+fn binary(left: &Value, op: Op, right: &Value) -> Option<Value> {
+    match op {
+        Op::And => Some(json!(truth(left)? & truth(right)?)),
+        Op::Or => Some(json!(truth(left)? | truth(right)?)),
+        Op::Equal => Some(json!(equal(left, right))),
+        Op::Differs => Some(json!(!equal(left, right))),
+        Op::Less => Some(json!(decimal(left)? < decimal(right)?)),
+        Op::AtMost => Some(json!(decimal(left)? <= decimal(right)?)),
+        Op::More => Some(json!(decimal(left)? > decimal(right)?)),
+        Op::AtLeast => Some(json!(decimal(left)? >= decimal(right)?)),
+        Op::Plus if left.is_string() || right.is_string() => Some(json!(text(left) + &text(right))),
+        Op::Plus => arithmetic(left, right, i64::checked_add, |left, right| left + right),
+        Op::Minus => arithmetic(left, right, i64::checked_sub, |left, right| left - right),
+        Op::Times => arithmetic(left, right, i64::checked_mul, |left, right| left * right),
+        Op::Over => arithmetic(left, right, i64::checked_div, |left, right| left / right),
+        Op::Modulo => arithmetic(left, right, i64::checked_rem, |left, right| left % right),
+    }
+}
+
+/// Two whole numbers make a whole one.
+fn arithmetic(
+    left: &Value,
+    right: &Value,
+    of_whole: fn(i64, i64) -> Option<i64>,
+    of_any: fn(f64, f64) -> f64,
+) -> Option<Value> {
+    if left.is_number()
+        && right.is_number()
+        && let Some(result) = whole(left).zip(whole(right)).and_then(|(left, right)| of_whole(left, right))
+    {
+        return Some(json!(result));
+    }
+    number(of_any(decimal(left)?, decimal(right)?))
+}
+
+fn concat(values: Vec<Value>) -> Value {
+    if values.iter().any(Value::is_array) {
+        let items = values.into_iter().flat_map(|value| match value {
+            Value::Array(items) => items,
+            one => vec![one],
+        });
+        return items.collect();
+    }
+    json!(values.iter().map(text).collect::<String>())
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+fn decimal(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+        other => other.as_f64(),
+    }
+}
+
+/// `10.0` is whole as well.
+fn whole(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| number(decimal(value)?)?.as_i64())
 }
 
 fn equal(left: &Value, right: &Value) -> bool {

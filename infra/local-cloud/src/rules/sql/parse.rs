@@ -7,6 +7,8 @@ use crate::mqtt::topic;
 
 /// Deeper parentheses than anyone writes would only serve to exhaust the stack.
 const MAX_DEPTH: usize = 32;
+/// Parts of one expression: a chain is nested as deep as it is long.
+const MAX_PARTS: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -50,11 +52,13 @@ struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    /// Of the expression that is being read.
+    parts: usize,
 }
 
 impl Parser {
     fn new(text: &str) -> Result<Self, SqlError> {
-        Ok(Self { tokens: tokens(text)?, at: 0, depth: 0 })
+        Ok(Self { tokens: tokens(text)?, at: 0, depth: 0, parts: 0 })
     }
 
     fn item(&mut self) -> Result<Item, SqlError> {
@@ -80,13 +84,23 @@ impl Parser {
     }
 
     fn expression(&mut self) -> Result<Expr, SqlError> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(fault("the expression is nested too deeply"));
+        if self.depth == 0 {
+            self.parts = 0;
         }
+        self.descend()?;
         let expression = self.binary(0);
         self.depth -= 1;
         expression
+    }
+
+    fn descend(&mut self) -> Result<(), SqlError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(fault("the expression is nested too deeply")) } else { Ok(()) }
+    }
+
+    fn part(&mut self) -> Result<(), SqlError> {
+        self.parts += 1;
+        if self.parts > MAX_PARTS { Err(fault("the expression has too many parts")) } else { Ok(()) }
     }
 
     /// `level` 0 binds loosest.
@@ -98,6 +112,7 @@ impl Parser {
         'more: loop {
             for (sign, op) in LEVELS[level] {
                 if self.sign(sign) || self.word(sign) {
+                    self.part()?;
                     let right = self.binary(level + 1)?;
                     left = Expr::Binary(Box::new(left), *op, Box::new(right));
                     continue 'more;
@@ -113,10 +128,7 @@ impl Parser {
             let atom = self.atom()?;
             return self.inside(atom);
         }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(fault("the expression is nested too deeply"));
-        }
+        self.descend()?;
         // NOT takes in a comparison, a minus only what stands next to it.
         let inner = if not { self.binary(2)? } else { self.unary()? };
         self.depth -= 1;
@@ -164,6 +176,7 @@ impl Parser {
     /// `.name` and `[0]` after a value.
     fn inside(&mut self, mut value: Expr) -> Result<Expr, SqlError> {
         loop {
+            self.part()?;
             if self.sign(".") {
                 match self.take() {
                     Some(Token::Word(name)) => value = Expr::Inside(Box::new(value), name),
