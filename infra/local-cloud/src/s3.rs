@@ -5,6 +5,7 @@
 
 mod access;
 mod actions;
+mod asked;
 mod attributes;
 mod backend;
 mod claims;

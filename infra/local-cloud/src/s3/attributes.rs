@@ -6,12 +6,11 @@ use s3s::{
         Checksum, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
         ObjectAttributes, StorageClass,
     },
-    s3_error,
 };
 
 use super::{
     meta::{Algorithm, timestamp},
-    store::{self, Store},
+    store::Store,
 };
 
 impl Store {
@@ -20,13 +19,9 @@ impl Store {
         request: S3Request<GetObjectAttributesInput>,
     ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
         let input = &request.input;
-        let bucket = self.bucket(&input.bucket)?.clone();
-        let (name, key, version_id) = (input.bucket.clone(), input.key.clone(), input.version_id.clone());
-        let version = self
-            .blocking(move |store| store::find(store, &name, &key, version_id.as_deref()))
-            .await
-            .map_err(|error| self.missing(&request, &bucket.name, error))?;
-        let Some(object) = &version.object else { return Err(s3_error!(NoSuchKey)) };
+        let versioning = self.bucket(&input.bucket)?.versioning;
+        let found = self.wanted(&request, &input.bucket, &input.key, input.version_id.as_deref()).await?;
+        let (version, object) = (&found.version, &found.object);
         let asked = |what: &str| request.input.object_attributes.iter().any(|one| one.as_str() == what);
         let meta = &object.meta;
         let checksum = Checksum {
@@ -49,7 +44,7 @@ impl Store {
             object_parts: parts.filter(|_| asked(ObjectAttributes::OBJECT_PARTS)),
             object_size: i64::try_from(object.size).ok().filter(|_| asked(ObjectAttributes::OBJECT_SIZE)),
             storage_class: asked(ObjectAttributes::STORAGE_CLASS).then(|| class.into()),
-            version_id: bucket.versioning.then(|| version.id.clone()),
+            version_id: versioning.then(|| version.id.clone()),
             ..GetObjectAttributesOutput::default()
         }))
     }

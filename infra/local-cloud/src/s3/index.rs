@@ -9,6 +9,7 @@ use s3s::{S3Error, S3Result, s3_error};
 
 use super::log::Log;
 use super::meta::{Meta, Object, Version};
+use crate::template::Bucket;
 
 pub struct Index {
     db: Mutex<Connection>,
@@ -133,14 +134,32 @@ pub fn older(db: &Connection, bucket: &str, key: &str, seq: i64) -> S3Result<Opt
     statement.query_row(params![bucket, key, seq], version).optional().map_err(internal)
 }
 
-/// Puts an object where its condition allows it. Answers with the file that it replaced in an unversioned bucket.
+/// The version that a request speaks of, which is an object: the one it names, or the current one.
+pub fn find(db: &Connection, bucket: &str, key: &str, version_id: Option<&str>) -> S3Result<Version> {
+    let found = match version_id {
+        Some(version_id) => by_id(db, bucket, key, version_id)?,
+        None => current(db, bucket, key)?,
+    };
+    match (found, version_id) {
+        (Some(version), _) if version.object.is_some() => Ok(version),
+        (Some(_), Some(_)) => {
+            Err(s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource."))
+        }
+        (None, Some(_)) => Err(s3_error!(NoSuchVersion, "The specified version does not exist.")),
+        (_, None) => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
+    }
+}
+
+/// Puts an object where its condition allows it. Answers also with the file that it replaced in an unversioned bucket.
 pub fn put(
     db: &Connection,
-    bucket: &str,
-    new: &Version,
+    bucket: &Bucket,
+    key: &str,
+    object: Object,
+    now: DateTime<Utc>,
     condition: Option<&Condition>,
-) -> S3Result<Option<String>> {
-    let exists = current(db, bucket, &new.key)?.and_then(|version| version.object);
+) -> S3Result<(Version, Option<String>)> {
+    let exists = current(db, &bucket.name, key)?.and_then(|version| version.object);
     match (condition, &exists) {
         (None, _) | (Some(Condition::Absent), None) | (Some(Condition::Matches(None)), Some(_)) => {}
         (Some(Condition::Matches(Some(etag))), Some(object)) if object.etag == *etag => {}
@@ -152,17 +171,43 @@ pub fn put(
             ));
         }
     }
-    let replaced = by_id(db, bucket, &new.key, &new.id)?.and_then(|version| version.object);
-    insert(db, bucket, new)?;
-    Ok(replaced.map(|object| object.content))
+    let (seq, id) = next(db, bucket)?;
+    let new = Version { seq, key: key.to_owned(), id, modified: now, object: Some(object) };
+    let replaced = by_id(db, &bucket.name, key, &new.id)?.and_then(|version| version.object);
+    insert(db, &bucket.name, &new)?;
+    Ok((new, replaced.map(|object| object.content)))
+}
+
+/// The place and the id of the next version. An id begins with the place, so that a list can go on after a version
+/// that is gone by then.
+fn next(db: &Connection, bucket: &Bucket) -> S3Result<(i64, String)> {
+    let last: Option<i64> = db
+        .prepare_cached("select seq from sqlite_sequence where name = 'version'")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map_err(internal)?;
+    let seq = last.unwrap_or(0) + 1;
+    let id = if bucket.versioning {
+        format!("{seq:016x}{}", hex::encode(rand::random::<[u8; 8]>()))
+    } else {
+        "null".to_owned()
+    };
+    Ok((seq, id))
+}
+
+/// The place that a version had, by its id.
+pub fn place_of(version_id: &str) -> Option<i64> {
+    i64::from_str_radix(version_id.get(..16)?, 16).ok()
 }
 
 fn insert(db: &Connection, bucket: &str, new: &Version) -> S3Result<()> {
     let object = new.object.as_ref().map(serde_json::to_string).transpose().map_err(internal)?;
     db.prepare_cached(
-        "insert or replace into version (bucket, key, version_id, modified, object) values (?1, ?2, ?3, ?4, ?5)",
+        "insert or replace into version (seq, bucket, key, version_id, modified, object)
+         values (?1, ?2, ?3, ?4, ?5, ?6)",
     )
-    .and_then(|mut s| s.execute(params![bucket, new.key, new.id, new.modified.to_rfc3339(), object]))
+    .and_then(|mut statement| {
+        statement.execute(params![new.seq, bucket, new.key, new.id, new.modified.to_rfc3339(), object])
+    })
     .map_err(internal)?;
     Ok(())
 }
@@ -191,30 +236,35 @@ pub fn delete_version(
     Ok(Deleted { version_id: Some(version_id.to_owned()), marker, content })
 }
 
-/// Hides a key behind a marker; in an unversioned bucket (`marker_id` None) the object goes.
-pub fn delete(
-    db: &Connection,
-    bucket: &str,
-    key: &str,
-    marker_id: Option<String>,
-    now: DateTime<Utc>,
-) -> S3Result<Deleted> {
-    let Some(id) = marker_id else {
-        let gone = delete_version(db, bucket, key, "null", now, false)?;
+/// Hides a key behind a marker; in an unversioned bucket the object goes.
+pub fn delete(db: &Connection, bucket: &Bucket, key: &str, now: DateTime<Utc>) -> S3Result<Deleted> {
+    let (seq, id) = next(db, bucket)?;
+    if !bucket.versioning {
+        let gone = delete_version(db, &bucket.name, key, &id, now, false)?;
         return Ok(Deleted { version_id: None, marker: false, ..gone });
-    };
-    let marker = Version { seq: 0, key: key.to_owned(), id: id.clone(), modified: now, object: None };
-    insert(db, bucket, &marker)?;
+    }
+    let marker = Version { seq, key: key.to_owned(), id: id.clone(), modified: now, object: None };
+    insert(db, &bucket.name, &marker)?;
     Ok(Deleted { version_id: Some(id), marker: true, content: None })
 }
 
-/// Rewrites what is kept of an object beside its bytes.
-pub fn update_meta(db: &Connection, version: &Version, meta: Meta) -> S3Result<()> {
-    let Some(object) = version.object.clone() else { return Err(s3_error!(MethodNotAllowed)) };
-    let object = serde_json::to_string(&Object { meta, ..object }).map_err(internal)?;
-    db.execute("update version set object = ?2 where seq = ?1", params![version.seq, object])
-        .map_err(internal)?;
-    Ok(())
+/// Changes what is kept of an object beside its bytes. It is read and written in one transaction, or of two changes
+/// at once one would undo the other.
+pub fn change_meta(
+    db: &Connection,
+    bucket: &str,
+    key: &str,
+    version_id: Option<&str>,
+    change: impl FnOnce(&mut Meta) -> S3Result<()>,
+) -> S3Result<Version> {
+    let mut version = find(db, bucket, key, version_id)?;
+    if let Some(object) = &mut version.object {
+        change(&mut object.meta)?;
+        let object = serde_json::to_string(object).map_err(internal)?;
+        db.execute("update version set object = ?2 where seq = ?1", params![version.seq, object])
+            .map_err(internal)?;
+    }
+    Ok(version)
 }
 
 pub fn internal(error: impl std::error::Error + Send + Sync + 'static) -> S3Error {

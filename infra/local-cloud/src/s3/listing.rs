@@ -57,9 +57,8 @@ fn page(db: &Connection, query: &Query, from: Option<&Place>) -> S3Result<Page> 
         let within = place.as_ref().and_then(|place| Some((place.key.clone(), place.version_id.clone()?)));
         let mut found = None;
         if let Some((key, version_id)) = within {
-            let last = index::by_id(db, &query.bucket, &key, &version_id)?;
-            let older =
-                last.map(|last| index::older(db, &query.bucket, &key, last.seq)).transpose()?.flatten();
+            let last = index::place_of(&version_id);
+            let older = last.map(|last| index::older(db, &query.bucket, &key, last)).transpose()?.flatten();
             found = older.map(|version| (version, false));
         }
         if found.is_none() {

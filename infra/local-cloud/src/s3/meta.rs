@@ -139,7 +139,7 @@ impl Encryption {
             None => Self {
                 algorithm: bucket.encryption.clone().unwrap_or_else(|| "AES256".to_owned()),
                 kms_key: bucket.kms_key.clone(),
-                bucket_key: None,
+                bucket_key: bucket.bucket_key.then_some(true),
             },
         }
     }

@@ -17,14 +17,13 @@ use s3s::{
 };
 
 use super::{
+    asked::asked,
     claims::Claims,
     content::Draft,
     index::{internal, parse, parse_date},
-    meta::{Algorithm, Encryption, Meta, Object, timestamp},
-    object::{sse, without_chunked},
-    retention,
+    meta::{Algorithm, Meta, Object, timestamp},
+    object::sse,
     store::{self, Store},
-    tagging,
 };
 
 /// The smallest part, but for the last.
@@ -43,56 +42,35 @@ impl Store {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = request.input;
         let bucket = self.bucket(&input.bucket)?.clone();
-        let lock = retention::of_put(
-            &bucket,
-            input.object_lock_mode,
-            input.object_lock_retain_until_date.as_ref(),
-            input.object_lock_legal_hold_status.as_ref(),
-            self.now(),
-        )?;
         let algorithm = input.checksum_algorithm.as_ref().and_then(|one| Algorithm::named(one.as_str()));
         let full = input.checksum_type.as_ref().is_some_and(|one| one.as_str() == ChecksumType::FULL_OBJECT);
+        let (key, checksum_algorithm) = (input.key, input.checksum_algorithm);
         let meta = Meta {
-            content_type: input.content_type,
-            content_encoding: without_chunked(input.content_encoding),
-            content_disposition: input.content_disposition,
-            content_language: input.content_language,
-            cache_control: input.cache_control,
-            expires: input.expires,
-            storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
-            user: input.metadata.unwrap_or_default(),
-            encryption: Some(Encryption::chosen(
-                input.server_side_encryption.map(|one| one.as_str().to_owned()),
-                input.ssekms_key_id,
-                input.bucket_key_enabled,
-                &bucket,
-            )),
-            retention: lock.retention,
-            legal_hold: lock.legal_hold,
-            tags: tagging::of_header(input.tagging.as_deref())?,
             checksums: algorithm.map(|algorithm| (algorithm, String::new())).into_iter().collect(),
             composite: algorithm.is_some_and(|algorithm| algorithm != Algorithm::Crc64Nvme) && !full,
-            ..Meta::default()
+            ..asked!(input, &bucket, self.now())
         };
         let upload_id = hex::encode(rand::random::<[u8; 32]>());
-        let (id, key, name, now) = (upload_id.clone(), input.key.clone(), bucket.name.clone(), self.now());
+        let (id, of, name, now) = (upload_id.clone(), key.clone(), bucket.name.clone(), self.now());
         let kept = meta.clone();
         self.blocking(move |store| {
             let text = serde_json::to_string(&kept).map_err(internal)?;
             store.index().write(|db| {
-                let values = params![id, name, key, now.to_rfc3339(), text];
+                let values = params![id, name, of, now.to_rfc3339(), text];
                 db.execute("insert into upload values (?1, ?2, ?3, ?4, ?5)", values).map_err(internal)
             })
         })
         .await?;
+        let sse = sse(&meta);
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(bucket.name),
-            key: Some(input.key),
+            key: Some(key),
             upload_id: Some(upload_id),
             checksum_type: meta.checksum_type(),
-            checksum_algorithm: input.checksum_algorithm,
-            server_side_encryption: meta.encryption.as_ref().map(|one| one.algorithm.clone().into()),
-            ssekms_key_id: meta.encryption.and_then(|one| one.kms_key),
+            checksum_algorithm,
+            server_side_encryption: sse.0,
+            ssekms_key_id: sse.1,
+            bucket_key_enabled: sse.2,
             ..CreateMultipartUploadOutput::default()
         }))
     }
@@ -183,13 +161,13 @@ impl Store {
                     of_parts.update(&hex::decode(&part.object.etag).unwrap_or_default());
                 }
                 let etag = format!("{}-{}", hex::encode(of_parts.finalize()), chosen.len());
-                let version = store.commit(&bucket, key, draft, etag, meta, condition.as_ref())?;
+                let version = store.commit(&bucket, &key, draft, etag, meta, condition.as_ref())?;
                 store.drop_upload(&upload_id)?;
                 Ok(version)
             })
             .await?;
         let Some(object) = &version.object else { return Err(s3_error!(InternalError)) };
-        let sse = sse(object);
+        let sse = sse(&object.meta);
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             location: Some(format!("/{}/{}", input.bucket, input.key)),
             bucket: Some(input.bucket),

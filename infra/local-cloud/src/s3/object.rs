@@ -3,22 +3,22 @@
 use s3s::{
     S3Request, S3Response, S3Result,
     dto::{
-        CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, Delete, DeleteObjectInput,
-        DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error,
-        GetObjectInput, GetObjectOutput, MetadataDirective, PutObjectInput, PutObjectOutput,
-        ServerSideEncryption, TaggingDirective, Timestamp,
+        CopyObjectInput, CopyObjectOutput, CopyObjectResult, Delete, DeleteObjectInput, DeleteObjectOutput,
+        DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error, GetObjectInput,
+        GetObjectOutput, MetadataDirective, PutObjectInput, PutObjectOutput, ServerSideEncryption,
+        TaggingDirective, Timestamp,
     },
     s3_error,
 };
 
 use super::{
+    asked::asked,
     claims::Claims,
     content,
     index::{self, Deleted},
-    meta::{Algorithm, Encryption, Meta, Object, Version, timestamp},
+    meta::{Algorithm, Meta, Object, Version, timestamp},
     retention,
     store::{self, Store},
-    tagging,
 };
 use crate::template::Bucket;
 
@@ -28,51 +28,23 @@ impl Store {
         let bucket = self.bucket(&input.bucket)?.clone();
         let condition = store::condition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let claims = Claims::read(&request.headers, input.content_length, input.content_md5)?;
-        let lock = retention::of_put(
-            &bucket,
-            input.object_lock_mode,
-            input.object_lock_retain_until_date.as_ref(),
-            input.object_lock_legal_hold_status.as_ref(),
-            self.now(),
-        )?;
-        if (lock.retention.is_some() || lock.legal_hold) && !claims.has_any() {
+        let asked = asked!(input, &bucket, self.now());
+        if (asked.retention.is_some() || asked.legal_hold) && !claims.has_any() {
             return Err(s3_error!(
                 InvalidRequest,
                 "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
             ));
         }
-        let tags = tagging::of_header(input.tagging.as_deref())?;
         let draft = self.contents().receive(input.body, claims, request.trailing_headers).await?;
-        let meta = Meta {
-            content_type: input.content_type,
-            content_encoding: without_chunked(input.content_encoding),
-            content_disposition: input.content_disposition,
-            content_language: input.content_language,
-            cache_control: input.cache_control,
-            expires: input.expires,
-            website_redirect_location: input.website_redirect_location,
-            storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
-            user: input.metadata.unwrap_or_default(),
-            encryption: Some(Encryption::chosen(
-                input.server_side_encryption.map(|one| one.as_str().to_owned()),
-                input.ssekms_key_id,
-                input.bucket_key_enabled,
-                &bucket,
-            )),
-            retention: lock.retention,
-            legal_hold: lock.legal_hold,
-            checksums: draft.checksums.clone(),
-            tags,
-            ..Meta::default()
-        };
+        let meta = Meta { checksums: draft.checksums.clone(), ..asked };
         let etag = hex::encode(draft.md5);
         let key = input.key;
         let versioning = bucket.versioning;
         let version = self
-            .blocking(move |store| store.commit(&bucket, key, draft, etag, meta, condition.as_ref()))
+            .blocking(move |store| store.commit(&bucket, &key, draft, etag, meta, condition.as_ref()))
             .await?;
         let Some(object) = &version.object else { return Err(s3_error!(InternalError)) };
-        let sse = sse(object);
+        let sse = sse(&object.meta);
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(object.e_tag()),
             version_id: versioning.then(|| version.id.clone()),
@@ -96,14 +68,10 @@ impl Store {
         with_body: bool,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = &request.input;
-        let bucket = self.bucket(&input.bucket)?.clone();
-        let (name, key, version_id) = (input.bucket.clone(), input.key.clone(), input.version_id.clone());
-        let version = self
-            .blocking(move |store| store::find(store, &name, &key, version_id.as_deref()))
-            .await
-            .map_err(|error| self.missing(&request, &bucket.name, error))?;
-        let Some(object) = &version.object else { return Err(s3_error!(NoSuchKey)) };
-        check_conditions(input, &version, object)?;
+        let versioning = self.bucket(&input.bucket)?.versioning;
+        let found = self.wanted(&request, &input.bucket, &input.key, input.version_id.as_deref()).await?;
+        let (version, object) = (&found.version, &found.object);
+        check_conditions(input, version, object)?;
         let range = match &input.range {
             Some(range) => Some(
                 range
@@ -124,7 +92,7 @@ impl Store {
             input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == "ENABLED") && range.is_none();
         let checksum = |algorithm| asked.then(|| object.meta.checksum(algorithm)).flatten();
         let meta = object.meta.clone();
-        let sse = sse(object);
+        let sse = sse(&object.meta);
         Ok(S3Response::new(GetObjectOutput {
             body,
             accept_ranges: Some("bytes".to_owned()),
@@ -132,7 +100,7 @@ impl Store {
             content_range: range.map(|_| format!("bytes {start}-{}/{}", end - 1, object.size)),
             e_tag: Some(object.e_tag()),
             last_modified: Some(timestamp(version.modified)),
-            version_id: bucket.versioning.then(|| version.id.clone()),
+            version_id: versioning.then(|| version.id.clone()),
             checksum_crc32: checksum(Algorithm::Crc32),
             checksum_crc32c: checksum(Algorithm::Crc32c),
             checksum_crc64nvme: checksum(Algorithm::Crc64Nvme),
@@ -193,7 +161,9 @@ impl Store {
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for one in objects {
             let action = if one.version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
-            let allowed = self.check(&request, action, &bucket.name, Some(&one.key));
+            let mut needed = [action].into_iter().chain(bypass.then_some("s3:BypassGovernanceRetention"));
+            let allowed =
+                needed.try_for_each(|action| self.check(&request, action, &bucket.name, Some(&one.key)));
             let (of, key, version_id) = (bucket.clone(), one.key.clone(), one.version_id.clone());
             let done = match allowed {
                 Ok(()) => {
@@ -234,7 +204,7 @@ impl Store {
         let now = self.now();
         let gone = self.index().write(|db| match version_id {
             Some(version_id) => index::delete_version(db, &bucket.name, key, version_id, now, bypass),
-            None => index::delete(db, &bucket.name, key, store::new_version_id(bucket), now),
+            None => index::delete(db, bucket, key, now),
         })?;
         if let Some(content) = &gone.content {
             self.contents().remove(content);
@@ -243,52 +213,15 @@ impl Store {
     }
 
     pub async fn copy(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        let CopySource::Bucket { bucket: from, key: from_key, version_id } =
-            request.input.copy_source.clone()
-        else {
-            return Err(s3_error!(NotImplemented, "only a bucket and a key can be copied from"));
-        };
-        let action = if version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
-        self.check(&request, action, &from, Some(&from_key))?;
-        let source_bucket = self.bucket(&from)?.clone();
-        let source = self
-            .blocking(move |store| store::find(store, &from, &from_key, version_id.as_deref()))
-            .await
-            .map_err(|error| self.missing(&request, &source_bucket.name, error))?;
+        let source = self.source(&request, &request.input.copy_source).await?;
+        let (object, source_version) = (source.object, source.version_id);
         let input = request.input;
         let bucket = self.bucket(&input.bucket)?.clone();
-        let Some(object) = source.object else { return Err(s3_error!(NoSuchKey)) };
-        let lock = retention::of_put(
-            &bucket,
-            input.object_lock_mode,
-            input.object_lock_retain_until_date.as_ref(),
-            input.object_lock_legal_hold_status.as_ref(),
-            self.now(),
-        )?;
         let replace = input.metadata_directive.is_some_and(|way| way.as_str() == MetadataDirective::REPLACE);
-        let described = if replace {
-            Meta {
-                content_type: input.content_type,
-                content_encoding: input.content_encoding,
-                content_disposition: input.content_disposition,
-                content_language: input.content_language,
-                cache_control: input.cache_control,
-                expires: input.expires,
-                user: input.metadata.unwrap_or_default(),
-                ..Meta::default()
-            }
-        } else {
-            object.meta.clone()
-        };
         let new_tags = input.tagging_directive.is_some_and(|way| way.as_str() == TaggingDirective::REPLACE);
-        let tags =
-            if new_tags { tagging::of_header(input.tagging.as_deref())? } else { object.meta.tags.clone() };
-        let encryption = Encryption::chosen(
-            input.server_side_encryption.map(|one| one.as_str().to_owned()),
-            input.ssekms_key_id,
-            input.bucket_key_enabled,
-            &bucket,
-        );
+        let asked = asked!(input, &bucket, self.now());
+        let described = if replace { asked.clone() } else { object.meta.clone() };
+        let tags = if new_tags { asked.tags } else { object.meta.tags.clone() };
         // A multipart object becomes a plain one: its checksum is then that of the whole.
         let wanted = object.meta.checksums.keys().copied().collect();
         let (key, versioning) = (input.key, bucket.versioning);
@@ -296,9 +229,11 @@ impl Store {
             .blocking(move |store| {
                 let draft = store.contents().join(&[object.content], &wanted)?;
                 let meta = Meta {
-                    encryption: Some(encryption),
-                    retention: lock.retention,
-                    legal_hold: lock.legal_hold,
+                    website_redirect_location: asked.website_redirect_location,
+                    storage_class: asked.storage_class,
+                    encryption: asked.encryption,
+                    retention: asked.retention,
+                    legal_hold: asked.legal_hold,
                     checksums: draft.checksums.clone(),
                     composite: false,
                     parts: None,
@@ -306,18 +241,18 @@ impl Store {
                     ..described
                 };
                 let etag = hex::encode(draft.md5);
-                store.commit(&bucket, key, draft, etag, meta, None)
+                store.commit(&bucket, &key, draft, etag, meta, None)
             })
             .await?;
         let Some(object) = &version.object else { return Err(s3_error!(InternalError)) };
-        let sse = sse(object);
+        let sse = sse(&object.meta);
         Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(CopyObjectResult {
                 e_tag: Some(object.e_tag()),
                 last_modified: Some(timestamp(version.modified)),
                 ..CopyObjectResult::default()
             }),
-            copy_source_version_id: source_bucket.versioning.then_some(source.id),
+            copy_source_version_id: source_version,
             version_id: versioning.then(|| version.id.clone()),
             server_side_encryption: sse.0,
             ssekms_key_id: sse.1,
@@ -329,21 +264,11 @@ impl Store {
 
 pub type Sse = (Option<ServerSideEncryption>, Option<String>, Option<bool>);
 
-pub fn sse(object: &Object) -> Sse {
-    match object.meta.encryption.clone() {
+pub fn sse(meta: &Meta) -> Sse {
+    match meta.encryption.clone() {
         Some(one) => (Some(one.algorithm.into()), one.kms_key, one.bucket_key),
         None => (None, None, None),
     }
-}
-
-/// `aws-chunked` was the way the body travelled, not how the object is encoded.
-pub fn without_chunked(encoding: Option<String>) -> Option<String> {
-    let left: Vec<String> = encoding?
-        .split(',')
-        .map(|one| one.trim().to_owned())
-        .filter(|one| !one.is_empty() && !one.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
-    (!left.is_empty()).then(|| left.join(","))
 }
 
 fn check_conditions(input: &GetObjectInput, version: &Version, object: &Object) -> S3Result<()> {

@@ -15,7 +15,7 @@ use s3s::{
 use super::{
     index,
     meta::{Meta, Retention, date, timestamp},
-    store::{self, Store},
+    store::Store,
 };
 use crate::template::Bucket;
 
@@ -65,6 +65,14 @@ fn retention(
     }
 }
 
+/// A retention may grow; while it holds it may shrink only in the GOVERNANCE mode, by who may bypass it.
+fn may_follow(old: Option<&Retention>, new: Option<&Retention>, now: DateTime<Utc>, bypass: bool) -> bool {
+    let Some(old) = old.filter(|old| old.until > now) else { return true };
+    let governed = old.mode == "GOVERNANCE";
+    let grows = new.is_some_and(|new| new.until >= old.until && (new.mode == old.mode || governed));
+    grows || (governed && bypass)
+}
+
 impl Store {
     pub async fn retention_of(
         &self,
@@ -73,7 +81,10 @@ impl Store {
         let input = request.input;
         self.lockable(&input.bucket)?;
         let version = self
-            .blocking(move |store| store::find(store, &input.bucket, &input.key, input.version_id.as_deref()))
+            .blocking(move |store| {
+                let (bucket, key, version_id) = (&input.bucket, &input.key, input.version_id.as_deref());
+                store.index().read(|db| index::find(db, bucket, key, version_id))
+            })
             .await?;
         let kept = version.object.and_then(|object| object.meta.retention).ok_or_else(|| {
             s3_error!(
@@ -89,7 +100,6 @@ impl Store {
         }))
     }
 
-    /// A retention may grow; it may shrink only in the GOVERNANCE mode, by who may bypass it.
     pub async fn retain(
         &self,
         request: S3Request<PutObjectRetentionInput>,
@@ -104,26 +114,19 @@ impl Store {
             self.now(),
         )?;
         self.blocking(move |store| {
-            let version = store::find(store, &input.bucket, &input.key, input.version_id.as_deref())?;
-            let meta = version.object.as_ref().map(|object| object.meta.clone()).unwrap_or_default();
-            let grows = match (&meta.retention, &new) {
-                (Some(old), Some(new)) => {
-                    new.until >= old.until && (new.mode == old.mode || old.mode == "GOVERNANCE")
-                }
-                (Some(_), None) => false,
-                (None, _) => true,
-            };
-            let held = meta
-                .retention
-                .as_ref()
-                .is_some_and(|old| old.until > store.now() && !(bypass && old.mode == "GOVERNANCE"));
-            if held && !grows {
-                return Err(s3_error!(
-                    AccessDenied,
-                    "Access Denied because object protected by object lock."
-                ));
-            }
-            store.index().write(|db| index::update_meta(db, &version, Meta { retention: new, ..meta }))
+            let (bucket, key, version_id) = (&input.bucket, &input.key, input.version_id.as_deref());
+            store.index().write(|db| {
+                index::change_meta(db, bucket, key, version_id, |meta| {
+                    if !may_follow(meta.retention.as_ref(), new.as_ref(), store.now(), bypass) {
+                        return Err(s3_error!(
+                            AccessDenied,
+                            "Access Denied because object protected by object lock."
+                        ));
+                    }
+                    meta.retention = new;
+                    Ok(())
+                })
+            })
         })
         .await?;
         Ok(S3Response::new(PutObjectRetentionOutput::default()))

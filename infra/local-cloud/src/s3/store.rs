@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use chrono::{DateTime, Duration, Utc};
-use s3s::{S3Error, S3Request, S3Result, dto::ETagCondition, s3_error};
+use s3s::{
+    S3Error, S3Request, S3Result,
+    dto::{CopySource, ETagCondition},
+    s3_error,
+};
 
 use super::{
     Now,
@@ -23,6 +27,18 @@ struct Inner {
     buckets: BTreeMap<String, Bucket>,
     access: Access,
     now: Now,
+}
+
+/// A version that is an object.
+pub struct Found {
+    pub version: Version,
+    pub object: Object,
+}
+
+pub struct Source {
+    pub object: Object,
+    /// None of a bucket without versions.
+    pub version_id: Option<String>,
 }
 
 impl Store {
@@ -88,11 +104,40 @@ impl Store {
         }
     }
 
+    /// The version that a request speaks of, for who may read it.
+    pub async fn wanted<T: Sync>(
+        &self,
+        request: &S3Request<T>,
+        bucket: &str,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> S3Result<Found> {
+        let (of, key, version_id) = (bucket.to_owned(), key.to_owned(), version_id.map(str::to_owned));
+        let found = self.blocking(move |store| {
+            store.index().read(|db| index::find(db, &of, &key, version_id.as_deref()))
+        });
+        let version = found.await.map_err(|error| self.missing(request, bucket, error))?;
+        let object = version.object.clone().ok_or_else(|| s3_error!(NoSuchKey))?;
+        Ok(Found { version, object })
+    }
+
+    /// What a copy copies from.
+    pub async fn source<T: Sync>(&self, request: &S3Request<T>, from: &CopySource) -> S3Result<Source> {
+        let CopySource::Bucket { bucket, key, version_id } = from else {
+            return Err(s3_error!(NotImplemented, "only a bucket and a key can be copied from"));
+        };
+        let action = if version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+        self.check(request, action, bucket, Some(key))?;
+        let versioning = self.bucket(bucket)?.versioning;
+        let found = self.wanted(request, bucket, key, version_id.as_deref()).await?;
+        Ok(Source { object: found.object, version_id: versioning.then_some(found.version.id) })
+    }
+
     /// Gives a verified draft its place: bytes first, then the row that makes them an object. Blocks.
     pub fn commit(
         &self,
         bucket: &Bucket,
-        key: String,
+        key: &str,
         draft: Draft,
         etag: String,
         mut meta: Meta,
@@ -105,15 +150,9 @@ impl Store {
         }
         let size = draft.size;
         let content = self.contents().keep(draft)?;
-        let version = Version {
-            seq: 0,
-            key,
-            id: new_version_id(bucket).unwrap_or_else(|| "null".to_owned()),
-            modified: now,
-            object: Some(Object { content: content.clone(), size, etag, meta }),
-        };
-        match self.index().write(|db| index::put(db, &bucket.name, &version, condition)) {
-            Ok(replaced) => {
+        let object = Object { content: content.clone(), size, etag, meta };
+        match self.index().write(|db| index::put(db, bucket, key, object, now, condition)) {
+            Ok((version, replaced)) => {
                 if let Some(replaced) = replaced {
                     self.contents().remove(&replaced);
                 }
@@ -125,11 +164,6 @@ impl Store {
             }
         }
     }
-}
-
-/// None in a bucket without versions.
-pub fn new_version_id(bucket: &Bucket) -> Option<String> {
-    bucket.versioning.then(|| hex::encode(rand::random::<[u8; 16]>()))
 }
 
 /// The condition that a write's headers set.
@@ -148,21 +182,5 @@ pub fn condition(
             NotImplemented,
             "A header you provided implies functionality that is not implemented"
         )),
-    }
-}
-
-/// The version that a request speaks of: the one it names, or the current one.
-pub fn find(store: &Store, bucket: &str, key: &str, version_id: Option<&str>) -> S3Result<Version> {
-    let found = store.index().read(|db| match version_id {
-        Some(version_id) => index::by_id(db, bucket, key, version_id),
-        None => index::current(db, bucket, key),
-    })?;
-    match (found, version_id) {
-        (Some(version), _) if version.object.is_some() => Ok(version),
-        (Some(_), Some(_)) => {
-            Err(s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource."))
-        }
-        (None, Some(_)) => Err(s3_error!(NoSuchVersion, "The specified version does not exist.")),
-        (_, None) => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
     }
 }

@@ -11,11 +11,7 @@ use s3s::{
     s3_error,
 };
 
-use super::{
-    index,
-    meta::Meta,
-    store::{self, Store},
-};
+use super::{index, store::Store};
 
 const MOST: usize = 10;
 const LONGEST_KEY: usize = 128;
@@ -60,7 +56,10 @@ impl Store {
         let input = request.input;
         let versioned = self.bucket(&input.bucket)?.versioning;
         let version = self
-            .blocking(move |store| store::find(store, &input.bucket, &input.key, input.version_id.as_deref()))
+            .blocking(move |store| {
+                let (bucket, key, version_id) = (&input.bucket, &input.key, input.version_id.as_deref());
+                store.index().read(|db| index::find(db, bucket, key, version_id))
+            })
             .await?;
         let tags = version.object.map(|object| object.meta.tags).unwrap_or_default();
         Ok(S3Response::new(GetObjectTaggingOutput {
@@ -101,14 +100,15 @@ impl Store {
         tags: Tags,
     ) -> S3Result<Option<String>> {
         let versioned = self.bucket(&bucket)?.versioning;
-        let id = self
-            .blocking(move |store| {
-                let version = store::find(store, &bucket, &key, version_id.as_deref())?;
-                let meta = version.object.as_ref().map(|object| object.meta.clone()).unwrap_or_default();
-                store.index().write(|db| index::update_meta(db, &version, Meta { tags, ..meta }))?;
-                Ok(version.id)
+        let set = move |store: &Self| {
+            store.index().write(|db| {
+                index::change_meta(db, &bucket, &key, version_id.as_deref(), |meta| {
+                    meta.tags = tags;
+                    Ok(())
+                })
             })
-            .await?;
+        };
+        let id = self.blocking(set).await?.id;
         Ok(versioned.then_some(id))
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::params;
 use s3s::{
     S3Request, S3Response, S3Result,
     dto::{
-        ChecksumAlgorithm, CommonPrefix, CopyPartResult, CopySource, ListMultipartUploadsInput,
+        ChecksumAlgorithm, CommonPrefix, CopyPartResult, ListMultipartUploadsInput,
         ListMultipartUploadsOutput, MultipartUpload, UploadPartCopyInput, UploadPartCopyOutput,
     },
     s3_error,
@@ -18,7 +18,7 @@ use super::{
     meta::{Algorithm, Meta, timestamp},
     multipart,
     object::sse,
-    store::{self, Store},
+    store::Store,
 };
 
 /// A line of the list.
@@ -117,19 +117,8 @@ impl Store {
         &self,
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        let CopySource::Bucket { bucket: from, key: from_key, version_id } =
-            request.input.copy_source.clone()
-        else {
-            return Err(s3_error!(NotImplemented, "only a bucket and a key can be copied from"));
-        };
-        let action = if version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
-        self.check(&request, action, &from, Some(&from_key))?;
-        let source_bucket = self.bucket(&from)?.clone();
-        let source = self
-            .blocking(move |store| store::find(store, &from, &from_key, version_id.as_deref()))
-            .await
-            .map_err(|error| self.missing(&request, &source_bucket.name, error))?;
-        let Some(copied) = source.object else { return Err(s3_error!(NoSuchKey)) };
+        let source = self.source(&request, &request.input.copy_source).await?;
+        let copied = source.object;
         let input = request.input;
         multipart::check_number(input.part_number)?;
         self.bucket(&input.bucket)?;
@@ -144,7 +133,7 @@ impl Store {
                 store.keep_part(&input.bucket, &input.key, &input.upload_id, input.part_number, draft)
             })
             .await?;
-        let sse = sse(&copied);
+        let sse = sse(&copied.meta);
         Ok(S3Response::new(UploadPartCopyOutput {
             copy_part_result: Some(CopyPartResult {
                 e_tag: Some(part.e_tag()),
@@ -155,7 +144,7 @@ impl Store {
                 checksum_sha1: part.meta.checksum(Algorithm::Sha1),
                 checksum_sha256: part.meta.checksum(Algorithm::Sha256),
             }),
-            copy_source_version_id: source_bucket.versioning.then_some(source.id),
+            copy_source_version_id: source.version_id,
             server_side_encryption: sse.0,
             ssekms_key_id: sse.1,
             bucket_key_enabled: sse.2,

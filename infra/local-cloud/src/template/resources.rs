@@ -42,6 +42,7 @@ pub struct Bucket {
     /// `aws:kms` or `AES256`
     pub encryption: Option<String>,
     pub kms_key: Option<String>,
+    pub bucket_key: bool,
 }
 
 /// `actions` and `error_action` are in the shape of the IoT API (camelCase).
@@ -172,9 +173,8 @@ fn buckets(resolver: &Resolver) -> Result<Vec<Bucket>, TemplateError> {
             };
             Some((text_of(rule.get("Mode")?), days))
         });
-        let encryption =
-            at("BucketEncryption", "/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault")?;
-        let of_encryption = |name: &str| encryption.as_ref().and_then(|rule| rule.get(name)).map(text_of);
+        let encryption = at("BucketEncryption", "/ServerSideEncryptionConfiguration/0")?.unwrap_or_default();
+        let of_encryption = |name: &str| encryption["ServerSideEncryptionByDefault"].get(name).map(text_of);
         let object_lock = flag(of.get("ObjectLockEnabled")?);
         Ok(Bucket {
             policy: policies.iter().find(|(bucket, _)| *bucket == name).map(|(_, document)| document.clone()),
@@ -184,6 +184,7 @@ fn buckets(resolver: &Resolver) -> Result<Vec<Bucket>, TemplateError> {
             retention,
             encryption: of_encryption("SSEAlgorithm"),
             kms_key: of_encryption("KMSMasterKeyID"),
+            bucket_key: flag(encryption.get("BucketKeyEnabled").cloned()),
             name,
         })
     })

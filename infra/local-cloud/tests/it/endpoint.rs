@@ -31,7 +31,7 @@ Resources:
     Properties:
       BucketName: locked
       ObjectLockEnabled: true
-      BucketEncryption: { ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: aws:kms, KMSMasterKeyID: a-key } }] }
+      BucketEncryption: { ServerSideEncryptionConfiguration: [{ BucketKeyEnabled: true, ServerSideEncryptionByDefault: { SSEAlgorithm: aws:kms, KMSMasterKeyID: a-key } }] }
   LockedPolicy:
     Type: AWS::S3::BucketPolicy
     Properties:
@@ -54,6 +54,14 @@ Resources:
               - { Effect: Allow, Action: s3:PutObject, Resource: "arn:aws:s3:::locked/once/*" }
               - { Effect: Allow, Action: s3:ListBucketVersions, Resource: "arn:aws:s3:::locked", Condition: { StringLike: { "s3:prefix": "once/*" } } }
               - { Effect: Allow, Action: "s3:*", Resource: "arn:aws:s3:::plain/things/${credentials-iot:ThingName}/*" }
+  Deleter:
+    Type: AWS::IAM::Role
+    Properties:
+      RoleName: deleter
+      AssumeRolePolicyDocument: { Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: { AWS: "arn:aws:iam::123456789012:root" }, Action: sts:AssumeRole }] }
+      Policies:
+        - PolicyName: delete
+          PolicyDocument: { Version: "2012-10-17", Statement: [{ Effect: Allow, Action: s3:DeleteObjectVersion, Resource: "arn:aws:s3:::locked/*" }] }
   Closed:
     Type: AWS::IAM::Role
     Properties:

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{
         ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective,
-        ObjectIdentifier, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+        ObjectIdentifier, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, Tag, Tagging,
     },
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -54,7 +54,7 @@ async fn an_object_comes_back_as_it_was_put_also_after_a_restart() {
         .await
         .unwrap();
     assert_eq!(put.server_side_encryption().unwrap().as_str(), "aws:kms");
-    assert_eq!(put.ssekms_key_id(), Some("a-key"));
+    assert_eq!((put.ssekms_key_id(), put.bucket_key_enabled()), (Some("a-key"), Some(true)));
 
     let endpoint = endpoint.restart().await;
     let s3 = endpoint.s3(Endpoint::admin());
@@ -274,30 +274,68 @@ async fn listings_fold_prefixes_and_go_on_where_a_page_ended() {
         marker = page.next_marker().map(str::to_owned);
     }
     assert_eq!(seen, ["a", "b/", "c", "d/", "é"]);
+}
 
-    for _ in 0..2 {
-        s3.put_object().bucket(LOCKED).key("v").body(ByteStream::from_static(b"x")).send().await.unwrap();
-    }
-    s3.put_object().bucket(LOCKED).key("w").body(ByteStream::from_static(b"x")).send().await.unwrap();
-    let (mut key, mut version, mut count) = (None, None, 0);
-    for _ in 0..4 {
-        let asked = s3.list_object_versions().bucket(LOCKED).max_keys(1);
+/// Every version and marker of the locked bucket, newest first, page by page; `between` is called after each page.
+async fn versions(
+    s3: &Client,
+    most: i32,
+    mut between: impl AsyncFnMut(&[(String, String)]),
+) -> Vec<(String, String)> {
+    let (mut key, mut version, mut seen) = (None, None, Vec::new());
+    loop {
+        let asked = s3.list_object_versions().bucket(LOCKED).max_keys(most);
         let page = asked.set_key_marker(key).set_version_id_marker(version).send().await.unwrap();
-        count += page.versions().len();
+        let objects = page.versions().iter().map(|it| (it.key(), it.version_id()));
+        let markers = page.delete_markers().iter().map(|it| (it.key(), it.version_id()));
+        let page_has: Vec<_> = objects
+            .chain(markers)
+            .map(|(key, id)| (key.unwrap().to_owned(), id.unwrap().to_owned()))
+            .collect();
+        assert!(page_has.len() <= usize::try_from(most).unwrap());
+        between(&page_has).await;
+        seen.extend(page_has);
         if page.is_truncated() != Some(true) {
-            break;
+            return seen;
         }
         key = page.next_key_marker().map(str::to_owned);
         version = page.next_version_id_marker().map(str::to_owned);
     }
-    assert_eq!(count, 3);
+}
+
+#[tokio::test]
+async fn versions_are_listed_page_by_page_also_while_they_are_deleted() {
+    let endpoint = Endpoint::start().await;
+    let s3 = endpoint.s3(Endpoint::admin());
+    let mut put = Vec::new();
+    for key in ["v", "v", "w", "v", "x"] {
+        let sent = s3.put_object().bucket(LOCKED).key(key).body(ByteStream::from_static(b"x")).send();
+        put.push((key.to_owned(), sent.await.unwrap().version_id().unwrap().to_owned()));
+    }
+    let marker = s3.delete_object().bucket(LOCKED).key("v").send().await.unwrap();
+    put.push(("v".to_owned(), marker.version_id().unwrap().to_owned()));
+    let expected: Vec<_> = [5, 3, 1, 0, 2, 4].map(|at: usize| put[at].clone()).into();
+
+    assert_eq!(versions(&s3, 1, async |_| ()).await, expected);
+    let mut all = versions(&s3, 4, async |_| ()).await;
+    all.sort();
+    put.sort();
+    assert_eq!(all, put);
+
+    let purged = versions(&s3, 1, async |page| {
+        for (key, id) in page {
+            s3.delete_object().bucket(LOCKED).key(key).version_id(id).send().await.unwrap();
+        }
+    });
+    assert_eq!(purged.await, expected, "none is passed over because the one before it is gone");
+    assert_eq!(versions(&s3, 1, async |_| ()).await, []);
 }
 
 #[tokio::test]
 async fn a_multipart_upload_becomes_one_object() {
     let endpoint = Endpoint::start().await;
     let s3 = endpoint.s3(Endpoint::admin());
-    let begun = s3.create_multipart_upload().bucket(LOCKED).key("m").metadata("a", "b");
+    let begun = s3.create_multipart_upload().bucket(LOCKED).key("m").metadata("a", "b").content_type("x/y");
     let id = begun
         .checksum_algorithm(ChecksumAlgorithm::Sha256)
         .send()
@@ -333,7 +371,22 @@ async fn a_multipart_upload_becomes_one_object() {
     assert!(completed.e_tag().unwrap().ends_with("-2\""));
     assert!(completed.checksum_sha256().unwrap().ends_with("-2"));
     assert!(read(&s3, LOCKED, "m").await == parts.concat());
+    let head = s3.head_object().bucket(LOCKED).key("m").send().await.unwrap();
+    assert_eq!((head.content_type(), head.metadata().unwrap()["a"].as_str()), (Some("x/y"), "b"));
+    assert_eq!((head.ssekms_key_id(), head.bucket_key_enabled()), (Some("a-key"), Some(true)));
     assert_eq!(code(complete(done).await), "NoSuchUpload");
+    let written = s3.create_multipart_upload().bucket(LOCKED).key("m").send().await.unwrap();
+    let part =
+        s3.upload_part().bucket(LOCKED).key("m").upload_id(written.upload_id().unwrap()).part_number(1);
+    let part = part.body(parts[1].clone().into()).send().await.unwrap();
+    let part = CompletedPart::builder().part_number(1).e_tag(part.e_tag().unwrap()).build();
+    let again =
+        s3.complete_multipart_upload().bucket(LOCKED).key("m").upload_id(written.upload_id().unwrap());
+    let again =
+        again.multipart_upload(CompletedMultipartUpload::builder().parts(part).build()).if_none_match("*");
+    assert_eq!(code(again.send().await), "PreconditionFailed");
+    let abort = s3.abort_multipart_upload().bucket(LOCKED).key("m").upload_id(written.upload_id().unwrap());
+    abort.send().await.unwrap();
     assert_eq!(files(&endpoint), 1);
 
     let id = s3
@@ -399,6 +452,12 @@ async fn what_is_locked_cannot_be_deleted_before_its_time() {
 
     assert_eq!(code(delete().await), "AccessDenied");
     assert_eq!(code(retain(1).await), "AccessDenied");
+    let governance = ObjectLockRetention::builder()
+        .mode(ObjectLockRetentionMode::Governance)
+        .retain_until_date(until(9))
+        .build();
+    let weaker = s3.put_object_retention().bucket(LOCKED).key("k").retention(governance);
+    assert_eq!(code(weaker.bypass_governance_retention(true).send().await), "AccessDenied");
     retain(3).await.unwrap();
     let kept = s3.get_object_retention().bucket(LOCKED).key("k").send().await.unwrap();
     assert_eq!(kept.retention().unwrap().retain_until_date(), Some(&until(3)));
@@ -413,6 +472,83 @@ async fn what_is_locked_cannot_be_deleted_before_its_time() {
         ),
         "InvalidRequest"
     );
+}
+
+#[tokio::test]
+async fn what_is_locked_stays_locked_over_a_restart_whoever_asks() {
+    let endpoint = Endpoint::start().await;
+    let until =
+        aws_sdk_s3::primitives::DateTime::from_secs((endpoint.now() + chrono::Duration::days(2)).timestamp());
+    let put = endpoint.s3(Endpoint::admin()).put_object().bucket(LOCKED).key("k");
+    let put = put.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(until);
+    let put = put.body(ByteStream::from_static(b"x")).send().await.unwrap();
+    let id = put.version_id().unwrap();
+
+    let endpoint = endpoint.restart().await;
+
+    let s3 = endpoint.s3(Endpoint::admin());
+    let delete = s3.delete_object().bucket(LOCKED).key("k").version_id(id);
+    assert_eq!(code(delete.bypass_governance_retention(true).send().await), "AccessDenied");
+    let one = ObjectIdentifier::builder().key("k").version_id(id).build().unwrap();
+    let many = s3.delete_objects().bucket(LOCKED).bypass_governance_retention(true);
+    let gone = many.delete(Delete::builder().objects(one).build().unwrap()).send().await.unwrap();
+    assert_eq!((gone.deleted().len(), gone.errors()[0].code()), (0, Some("AccessDenied")));
+    let head = s3.head_object().bucket(LOCKED).key("k").send().await.unwrap();
+    assert_eq!(head.object_lock_mode(), Some(&ObjectLockMode::Compliance));
+    assert_eq!(head.object_lock_retain_until_date(), Some(&until));
+}
+
+#[tokio::test]
+async fn only_who_may_bypass_a_governance_retention_does() {
+    let endpoint = Endpoint::start().await;
+    let (admin, holder) = (
+        endpoint.s3(Endpoint::admin()),
+        endpoint.s3(endpoint.session("Deleter", &[], chrono::Duration::hours(1))),
+    );
+    let until =
+        aws_sdk_s3::primitives::DateTime::from_secs((endpoint.now() + chrono::Duration::days(2)).timestamp());
+    let put = admin.put_object().bucket(LOCKED).key("k").object_lock_mode(ObjectLockMode::Governance);
+    let put = put.object_lock_retain_until_date(until).body(ByteStream::from_static(b"x"));
+    let put = put.send().await.unwrap();
+    let delete = |s3: &Client| {
+        let one = ObjectIdentifier::builder().key("k").version_id(put.version_id().unwrap()).build().unwrap();
+        let many = s3.delete_objects().bucket(LOCKED).bypass_governance_retention(true);
+        many.delete(Delete::builder().objects(one).build().unwrap()).send()
+    };
+
+    let refused = delete(&holder).await.unwrap();
+    assert_eq!((refused.deleted().len(), refused.errors()[0].code()), (0, Some("AccessDenied")));
+    let one = holder.delete_object().bucket(LOCKED).key("k").version_id(put.version_id().unwrap());
+    assert_eq!(code(one.bypass_governance_retention(true).send().await), "AccessDenied");
+
+    assert_eq!(delete(&admin).await.unwrap().deleted().len(), 1);
+}
+
+#[tokio::test]
+async fn changes_of_one_object_at_once_do_not_undo_each_other() {
+    let endpoint = Endpoint::start().await;
+    let s3 = endpoint.s3(Endpoint::admin());
+    let until =
+        aws_sdk_s3::primitives::DateTime::from_secs((endpoint.now() + chrono::Duration::days(2)).timestamp());
+    for round in 0..40 {
+        let key = format!("k{round}");
+        s3.put_object().bucket(LOCKED).key(&key).body(ByteStream::from_static(b"x")).send().await.unwrap();
+        let retention = ObjectLockRetention::builder().mode(ObjectLockRetentionMode::Compliance);
+        let retain = s3.put_object_retention().bucket(LOCKED).key(&key);
+        let retain = retain.retention(retention.retain_until_date(until).build()).send();
+        let tags = (0..4).map(|number| {
+            let tag = Tag::builder().key("n").value(number.to_string()).build().unwrap();
+            let tagging = Tagging::builder().tag_set(tag).build().unwrap();
+            s3.put_object_tagging().bucket(LOCKED).key(&key).tagging(tagging).send()
+        });
+
+        let (retained, tagged) = tokio::join!(retain, futures::future::join_all(tags));
+
+        retained.unwrap();
+        assert!(tagged.iter().all(Result::is_ok));
+        let head = s3.head_object().bucket(LOCKED).key(&key).send().await.unwrap();
+        assert_eq!(head.object_lock_retain_until_date(), Some(&until), "in round {round}");
+    }
 }
 
 #[tokio::test]
@@ -482,6 +618,12 @@ async fn a_presigned_url_works_for_what_it_was_signed_for() {
 
     assert_eq!(http.get(get.uri().replace("a%20b", "other")).send().await.unwrap().status(), 403);
     assert_eq!(http.get(put.uri()).send().await.unwrap().status(), 403);
+    #[expect(clippy::disallowed_methods, reason = "URLs are signed by the real time")]
+    let past = std::time::SystemTime::from(chrono::Utc::now() - chrono::Duration::minutes(2));
+    let over =
+        PresigningConfig::builder().start_time(past).expires_in(Duration::from_mins(1)).build().unwrap();
+    let over = s3.get_object().bucket(BUCKET).key("a b").presigned(over).await.unwrap();
+    assert_eq!(http.get(over.uri()).send().await.unwrap().status(), 403);
     let loose = http.put(put.uri()).header("x-amz-storage-class", "STANDARD").body("x").send().await.unwrap();
     assert_eq!(loose.status(), 403);
 }
