@@ -5,8 +5,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    cargo::{run, workspace},
-    packages, venv,
+    cargo::{cargo, run, workspace},
+    packages,
+    test::run_tests,
+    venv,
 };
 
 /// The version that the template was last read with.
@@ -18,5 +20,6 @@ pub fn run_all() -> Result<()> {
     println!("== CloudFormation template");
     run(Command::new(programs.join("cfn-lint")).arg(workspace().join("infra/aws/recehub.yaml")))?;
     println!("no finding");
-    Ok(())
+    println!("== its policies: no statement wider than it must be");
+    run_tests(&mut cargo(["test", "--quiet", "--package", "local-cloud", "--test", "it", "least::"]))
 }

@@ -25,7 +25,7 @@ Recehub's commands:
   cargo xtask down [--dir DIR]
                       stops a system that `up` started
   cargo xtask test    formatting, lints, import directions, banned crates, query data, docs, every test
-  cargo xtask check   what is slower or needs other tools: the CloudFormation template
+  cargo xtask check   what is slower or needs other tools: the CloudFormation template and its policies
   cargo xtask bench cloud [shadows|idle|objects]
                       what the local cloud does on this machine, in release
   cargo xtask bench receipt

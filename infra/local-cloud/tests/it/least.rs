@@ -42,6 +42,7 @@ const ALLOWED: &[&str] = &[
     "iot:UpdateThingShadow",
     "iot:UpdateTopicRuleDestination",
     "kms:GenerateDataKey",
+    "s3:GetObjectVersion",
     "s3:ListBucketVersions",
     "s3:PutObject",
     "s3:PutObjectRetention",
@@ -50,6 +51,9 @@ const ALLOWED: &[&str] = &[
 ];
 /// ECS needs it to start a task: pull the image, write logs.
 const MANAGED: &str = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
+const ACCOUNT: &str = "arn:aws:iam::${AWS::AccountId}:root";
+/// The one role that a person takes on, and the one that reads what lies in the bucket: metadata, for it cannot decrypt.
+const RESTORE: &str = "RestoreRole/";
 /// A key without an administrator could never be changed again.
 const KEY_POLICY: &str = "PrescriptionKey/Properties/KeyPolicy";
 
@@ -87,9 +91,9 @@ impl Statement {
                 fault(format!("it has {element}"));
             }
         }
+        let administrators = text(&self.value["Principal"]["AWS"]);
         if self.at.starts_with(KEY_POLICY) {
-            let administrators = text(&self.value["Principal"]["AWS"]);
-            if administrators != "arn:aws:iam::${AWS::AccountId}:root" {
+            if administrators != ACCOUNT {
                 fault(format!("the key is administered by {administrators}"));
             }
             return faults;
@@ -103,7 +107,11 @@ impl Statement {
         if trust {
             let services: Vec<_> = self.value["Principal"].as_mapping().into_iter().flatten().collect();
             let one_service = matches!(services[..], [(kind, who)] if kind == "Service" && who.is_string());
-            if !one_service || actions != ["sts:AssumeRole"] {
+            let person = self.at.starts_with(RESTORE)
+                && services.len() == 1
+                && administrators == ACCOUNT
+                && self.value["Condition"]["Bool"]["aws:MultiFactorAuthPresent"] == "true";
+            if !(one_service || person) || actions != ["sts:AssumeRole"] {
                 fault("it trusts more than one service".to_owned());
             }
             return faults;
@@ -202,9 +210,11 @@ fn faults(template: &str) -> Vec<String> {
     if !box_role.iter().any(denies) {
         faults.push("BoxRole does not deny s3:*".to_owned());
     }
-    for statement in of("ApiRole").chain(of("EventsErrorRole")).filter(|statement| statement.allows()) {
+    for statement in statements.iter().filter(|it| it.allows() && !it.at.starts_with(KEY_POLICY)) {
         for action in statement.list("Action") {
-            if action.starts_with("s3:Get") || action.starts_with("s3:Delete") || action == "kms:Decrypt" {
+            let reads = action.starts_with("s3:Get") && !statement.at.starts_with(RESTORE);
+            let writes = action.starts_with("s3:Put") && statement.at.starts_with(RESTORE);
+            if reads || writes || action.starts_with("s3:Delete") || action == "kms:Decrypt" {
                 faults.push(format!("{} allows {action}", statement.at));
             }
         }
@@ -235,6 +245,10 @@ fn bucket_faults(statements: &[Statement]) -> Vec<String> {
     let once = r#""Null": { "s3:if-none-match": "true" }"#;
     if !denied("s3:PutObject", &["${PrescriptionBucket.Arn}/rx/*"], once) {
         faults.push("a prescription may be written twice".to_owned());
+    }
+    let locked = r#"StringNotEquals: { "s3:object-lock-mode": COMPLIANCE }"#;
+    if !denied("s3:PutObject", &["${PrescriptionBucket.Arn}/audit/checkpoints/*"], locked) {
+        faults.push("a checkpoint may be put without a lock".to_owned());
     }
     faults
 }
@@ -327,6 +341,18 @@ fn whatever_is_widened_is_noticed() {
             "Sid: PrescriptionsAreWrittenOnce\n            Effect: Allow",
             "a resource policy allows something",
         ),
+        ("\"s3:object-lock-mode\": COMPLIANCE", "\"s3:object-lock-mode\": GOVERNANCE", "without a lock"),
+        (
+            "\"aws:MultiFactorAuthPresent\": \"true\"",
+            "\"aws:MultiFactorAuthPresent\": \"false\"",
+            "it trusts more than one service",
+        ),
+        (
+            "Action: s3:GetObjectVersion",
+            "Action: [s3:GetObjectVersion, kms:Decrypt]",
+            "RestoreRole/Properties/Policies/0/PolicyDocument/Statement/1 allows kms:Decrypt",
+        ),
+        ("Action: s3:GetObjectVersion", "Action: s3:PutObject", "allows s3:PutObject"),
         ("iam::${AWS::AccountId}:root", "iam::*:root", "the key is administered by"),
         ("AmazonECSTaskExecutionRolePolicy", "AdministratorAccess", "ApiStartRole has "),
     ] {

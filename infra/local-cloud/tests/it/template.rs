@@ -77,7 +77,7 @@ fn the_real_template_gives_all_that_the_boot_needs() {
     assert_eq!(resources.role_aliases[0].role_arn, "arn:aws:iam::123456789012:role/recehub-box");
     let bucket = &resources.buckets[0];
     assert_eq!((bucket.name.as_str(), bucket.versioning, bucket.object_lock), ("rx-test", true, true));
-    assert_eq!(bucket.encryption.as_deref(), Some("aws:kms"));
+    assert_eq!((bucket.encryption.as_deref(), bucket.bucket_key), (Some("aws:kms"), true));
     assert_eq!(resources.topic_rules.len(), 2);
     let http = &resources.topic_rules[0].actions[0]["http"];
     assert_eq!(http["url"], "http://127.0.0.1:8080/iot/events");
@@ -165,7 +165,9 @@ fn the_api_puts_and_lists_versions_and_cannot_read() {
             &[("s3:if-none-match", "*"), ("aws:SecureTransport", "false")],
             ExplicitDeny,
         ),
-        ("s3:PutObject", "/audit/checkpoints/1.json", &[], Allow),
+        ("s3:PutObject", "/audit/checkpoints/1.json", &[("s3:object-lock-mode", "COMPLIANCE")], Allow),
+        ("s3:PutObject", "/audit/checkpoints/1.json", &[("s3:object-lock-mode", "GOVERNANCE")], ExplicitDeny),
+        ("s3:PutObject", "/audit/checkpoints/1.json", &[], ExplicitDeny),
         ("s3:PutObjectRetention", "/audit/checkpoints/1.json", &[], Allow),
         ("s3:PutObject", "/other", &[], ImplicitDeny),
         ("s3:GetObject", "/rx/t/1", &[], ImplicitDeny),
@@ -176,6 +178,24 @@ fn the_api_puts_and_lists_versions_and_cannot_read() {
         ("s3:ListBucketVersions", "", &[], ImplicitDeny),
     ] {
         let decision = on_bucket(&resources, "ApiRole", action, path, extra);
+        assert_eq!(decision, expected, "{action} {path} {extra:?}");
+    }
+}
+
+#[test]
+fn who_restores_the_ledger_lists_and_reads_versions_and_writes_nothing() {
+    use Decision::{Allow, ExplicitDeny, ImplicitDeny};
+    let resources = real();
+    for (action, path, extra, expected) in [
+        ("s3:ListBucketVersions", "", &[("s3:prefix", "rx/")][..], Allow),
+        ("s3:ListBucketVersions", "", &[("s3:prefix", "audit/")], ImplicitDeny),
+        ("s3:GetObjectVersion", "/rx/t/1", &[], Allow),
+        ("s3:GetObjectVersion", "/rx/t/1", &[("aws:SecureTransport", "false")], ExplicitDeny),
+        ("s3:GetObjectVersion", "/events/failed/shadow/1", &[], ImplicitDeny),
+        ("s3:PutObject", "/rx/t/1", &[("s3:if-none-match", "*")], ImplicitDeny),
+        ("s3:DeleteObjectVersion", "/rx/t/1", &[], ImplicitDeny),
+    ] {
+        let decision = on_bucket(&resources, "RestoreRole", action, path, extra);
         assert_eq!(decision, expected, "{action} {path} {extra:?}");
     }
 }
