@@ -63,7 +63,10 @@ async fn set(
         "refuse" => Fault::Refuse,
         "cut" => Fault::Cut,
         "delay" => Fault::Delay(Duration::from_millis(wanted.delay_ms.unwrap_or(1000))),
-        "status" => Fault::Status(wanted.status.unwrap_or(503)),
+        "status" => match StatusCode::from_u16(wanted.status.unwrap_or(503)) {
+            Ok(status) => Fault::Status(status.as_u16()),
+            Err(_) => return Err((StatusCode::BAD_REQUEST, "status must be one of HTTP's\n")),
+        },
         _ => return Err((StatusCode::BAD_REQUEST, "fault must be refuse, cut, delay or status\n")),
     };
     let lasts = match wanted.seconds.map(Duration::try_from_secs_f64) {

@@ -50,6 +50,10 @@ pub struct LocalCloud {
 impl LocalCloud {
     /// Starts everything and answers when all of it listens.
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            config.admin_listen.ip().is_loopback(),
+            "the admin port is for the loopback interface only"
+        );
         std::fs::create_dir_all(&config.state).context("the state directory cannot be made")?;
         let account = Account { id: config.account.clone(), region: config.region.clone() };
         let now = clock.now();

@@ -27,7 +27,7 @@ pub struct Config {
     /// The credentials provider over TLS with client certificates.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub credentials_listen: SocketAddr,
-    /// Faults on request.
+    /// Faults on request, on the loopback interface.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub admin_listen: SocketAddr,
     /// Long-lived keys that may do everything, as ID:SECRET.

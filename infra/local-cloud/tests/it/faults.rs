@@ -1,8 +1,9 @@
 //! Faults on request: lifecycle events twice and out of order, connections that are ended.
 
+use clap::Parser as _;
 use serde_json::{Value, json};
 
-use crate::support::{Mqtt, TestCloud};
+use crate::support::{ADMIN, Device, Mqtt, TestCloud, eventually, http_client};
 
 async fn post(cloud: &TestCloud, path: &str, body: Value) -> u16 {
     let url = format!("http://{}/{path}", cloud.admin());
@@ -68,6 +69,92 @@ async fn a_cut_request_was_done_and_a_refused_one_was_not() {
     assert!(there("cut").await, "only its answer was lost");
     assert!(!there("refused").await);
     assert_eq!(post(&cloud, "faults", json!({"service": "iot", "fault": "nonsense"})).await, 400);
+}
+
+/// The status that each service answers with now: 200, or what was asked for.
+async fn statuses(cloud: &TestCloud, device: &Device) -> [u16; 5] {
+    let config = aws_sdk_sts::Config::builder()
+        .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+        .region(aws_sdk_sts::config::Region::new("ap-northeast-1"))
+        .endpoint_url(format!("http://{}", cloud.running().endpoint))
+        .credentials_provider(aws_credential_types::Credentials::new(ADMIN.0, ADMIN.1, None, None, "test"))
+        .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+        .http_client(http_client())
+        .build();
+    let sts = aws_sdk_sts::Client::from_conf(config);
+    let once = aws_sdk_s3::config::retry::RetryConfig::disabled();
+    let s3 = aws_sdk_s3::Client::from_conf(cloud.s3().config().to_builder().retry_config(once).build());
+    let (iot, data) = (cloud.iot(), cloud.data());
+    let provider = format!("{}/role-aliases/device/credentials", cloud.provider());
+    let given = cloud.https(device).get(provider).header("x-amzn-iot-thingname", &device.name).send();
+    [
+        status(iot.list_things().send().await),
+        status(data.list_retained_messages().send().await),
+        status(sts.get_caller_identity().send().await),
+        status(s3.list_buckets().send().await),
+        given.await.unwrap().status().as_u16(),
+    ]
+}
+
+fn status<T, E>(result: Result<T, aws_sdk_iot::error::SdkError<E>>) -> u16 {
+    result.map_or_else(|error| error.raw_response().unwrap().status().as_u16(), |_| 200)
+}
+
+#[tokio::test]
+async fn each_service_fails_by_itself_and_only_for_its_time() {
+    let cloud = TestCloud::start().await;
+    let one = cloud.device("one").await;
+    for (at, service) in ["iot", "iotdata", "sts", "s3", "credentials"].into_iter().enumerate() {
+        let wanted = json!({"service": service, "fault": "status", "status": 500});
+        assert_eq!(post(&cloud, "faults", wanted).await, 204);
+
+        let mut expected = [200; 5];
+        expected[at] = 500;
+        assert_eq!(statuses(&cloud, &one).await, expected, "{service}");
+
+        // From now on for a while only.
+        let wanted = json!({"service": service, "fault": "status", "status": 503, "seconds": 0.2});
+        assert_eq!(post(&cloud, "faults", wanted).await, 204);
+        eventually("it is over", || async { statuses(&cloud, &one).await == [200; 5] }).await;
+    }
+    for wrong in [
+        json!({"service": "s3", "fault": "status", "status": 99}),
+        json!({"service": "s3", "fault": "refuse", "seconds": -1}),
+        json!({"service": "nothing", "fault": "refuse"}),
+    ] {
+        assert!((400..500).contains(&post(&cloud, "faults", wrong.clone()).await), "{wrong}");
+    }
+    assert_eq!(statuses(&cloud, &one).await, [200; 5]);
+}
+
+#[tokio::test]
+async fn a_delayed_answer_comes_later_and_whole() {
+    let cloud = TestCloud::start().await;
+    let wanted = json!({"service": "s3", "fault": "delay", "delayMs": 300, "times": 1});
+    assert_eq!(post(&cloud, "faults", wanted).await, 204);
+    let started = std::time::Instant::now();
+
+    let buckets = cloud.s3().list_buckets().send().await.unwrap();
+
+    assert!(started.elapsed() >= std::time::Duration::from_millis(300));
+    assert_eq!(buckets.buckets().len(), 3);
+}
+
+#[tokio::test]
+async fn the_admin_port_is_on_the_loopback_interface_only() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let config = local_cloud::config::Config::try_parse_from([
+        "local-cloud",
+        "--state",
+        folder.path().to_str().unwrap(),
+        "--template",
+        "tests/it/fixture.yaml",
+        "--admin-listen",
+        "0.0.0.0:0",
+    ]);
+    let clock = local_cloud::clock::Clock::system();
+    let refused = local_cloud::boot::LocalCloud::start(&config.unwrap(), clock).await.err().unwrap();
+    assert!(refused.to_string().contains("loopback"), "{refused:#}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod conditions;
+mod crash;
 mod credentials;
 mod endpoint;
 mod faults;
@@ -14,6 +15,7 @@ mod mqtt;
 mod packets;
 mod policy;
 mod policy_model;
+mod process;
 mod rules;
 mod s3;
 mod s3_beside;
