@@ -251,7 +251,7 @@ pub fn delete(db: &Connection, bucket: &Bucket, key: &str, now: DateTime<Utc>) -
 /// Changes what is kept of an object beside its bytes. It is read and written in one transaction, or of two changes
 /// at once one would undo the other.
 pub fn change_meta(
-    db: &Connection,
+    db: &Transaction<'_>,
     bucket: &str,
     key: &str,
     version_id: Option<&str>,

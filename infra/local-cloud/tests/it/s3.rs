@@ -9,7 +9,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{
         ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective,
-        ObjectIdentifier, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, Tag, Tagging,
+        ObjectIdentifier, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
     },
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -522,33 +522,6 @@ async fn only_who_may_bypass_a_governance_retention_does() {
     assert_eq!(code(one.bypass_governance_retention(true).send().await), "AccessDenied");
 
     assert_eq!(delete(&admin).await.unwrap().deleted().len(), 1);
-}
-
-#[tokio::test]
-async fn changes_of_one_object_at_once_do_not_undo_each_other() {
-    let endpoint = Endpoint::start().await;
-    let s3 = endpoint.s3(Endpoint::admin());
-    let until =
-        aws_sdk_s3::primitives::DateTime::from_secs((endpoint.now() + chrono::Duration::days(2)).timestamp());
-    for round in 0..40 {
-        let key = format!("k{round}");
-        s3.put_object().bucket(LOCKED).key(&key).body(ByteStream::from_static(b"x")).send().await.unwrap();
-        let retention = ObjectLockRetention::builder().mode(ObjectLockRetentionMode::Compliance);
-        let retain = s3.put_object_retention().bucket(LOCKED).key(&key);
-        let retain = retain.retention(retention.retain_until_date(until).build()).send();
-        let tags = (0..4).map(|number| {
-            let tag = Tag::builder().key("n").value(number.to_string()).build().unwrap();
-            let tagging = Tagging::builder().tag_set(tag).build().unwrap();
-            s3.put_object_tagging().bucket(LOCKED).key(&key).tagging(tagging).send()
-        });
-
-        let (retained, tagged) = tokio::join!(retain, futures::future::join_all(tags));
-
-        retained.unwrap();
-        assert!(tagged.iter().all(Result::is_ok));
-        let head = s3.head_object().bucket(LOCKED).key(&key).send().await.unwrap();
-        assert_eq!(head.object_lock_retain_until_date(), Some(&until), "in round {round}");
-    }
 }
 
 #[tokio::test]
