@@ -1,6 +1,6 @@
 //! Puts the agent together from its configuration and runs it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api_session::{ApiSession, signature::Audience},
-    capture::{Capture, MOST_WAITING, spool::Spool},
+    capture::{Capture, MOST_WAITING, poll::Poll, retention::Retention, spool::Spool, watch::Watch},
     clients::{Clients, Patience},
     clock::Clock,
-    config::{Config, LanBackend},
+    config::{Config, LanBackend, share::SourceKind},
     credentials::CredentialSource,
     health::Health,
     identity::Identity,
@@ -24,7 +24,6 @@ use crate::{
     upload::Uploader,
 };
 
-const RESCAN_EVERY: Duration = Duration::from_mins(1);
 /// Of more than these the newest count: a report tells how it is, a wish what is wanted, now.
 const MOST_REPORTS: usize = 16;
 const MOST_WISHES: usize = 16;
@@ -32,8 +31,9 @@ const MOST_WISHES: usize = 16;
 /// Runs the box's agent until it is told to end. It needs its folders and its identity, not the cloud.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let clock = Clock::system();
-    std::fs::read_dir(&config.share_dir)
-        .with_context(|| format!("the share {} cannot be read", config.share_dir.display()))?;
+    let share = &config.share;
+    std::fs::read_dir(&share.dir)
+        .with_context(|| format!("the share {} cannot be read", share.dir.display()))?;
     let store = Store::open(&config.home.state_dir)?;
     let identity = Arc::new(Identity::load(&config.home, &config.ca_file)?);
     let spool = Spool::open(store.clone(), &config.home.state_dir)
@@ -44,17 +44,27 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let health = Health::new(Arc::clone(&clock));
     let space = Arc::new(Space::of(config.home.state_dir.clone(), config.free_floor_bytes));
+    let scope = Arc::new(share.scope.clone());
+    let retention = share.retention.map(|keep| Retention { thing: config.home.thing.clone(), keep });
     let capture = Capture {
-        share: config.share_dir.clone(),
+        share: share.dir.clone(),
         spool: spool.clone(),
         clock: Arc::clone(&clock),
         space: Arc::clone(&space),
-        excludes: config.excludes.clone(),
+        scope: Arc::clone(&scope),
         health: Arc::clone(&health),
-        rescan_every: RESCAN_EVERY,
+        retention,
+        rescan_every: share.rescan_every,
         most_waiting: MOST_WAITING,
     };
-    tasks.spawn(capture.run(stop.clone()));
+    match share.source {
+        SourceKind::Watch => {
+            tasks.spawn(capture.run(Watch::new(share.dir.clone(), scope)?, stop.clone()));
+        }
+        SourceKind::Poll { every, settle } => {
+            tasks.spawn(capture.run(Poll::new(share.dir.clone(), scope, every, settle), stop.clone()));
+        }
+    }
     tasks.spawn(uploader(&config, &identity, &clock, &spool, &health)?.run(stop.clone()));
 
     let (reports, reported) = newest::queue(MOST_REPORTS);

@@ -3,16 +3,20 @@
 //! An event of the kernel is a hint; the lease and the read decide. What a hint misses is found by
 //! looking at everything from time to time.
 
+mod beneath;
 pub mod complete;
-pub mod exclude;
 pub mod lease;
+pub mod patterns;
+pub mod poll;
+mod queue;
+pub mod retention;
+pub mod scope;
+pub mod source;
 pub mod spool;
+pub mod trigger;
 pub mod watch;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
     path::PathBuf,
     sync::{Arc, Once, atomic::Ordering},
     time::Duration,
@@ -27,10 +31,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     capture::{
-        complete::Incomplete,
-        exclude::Excludes,
+        complete::{Incomplete, Stamp, Whole},
+        queue::Queue,
+        retention::Retention,
+        scope::Scope,
+        source::{Noticed, SharePath, Source, View, Walked},
         spool::{Added, Spool},
-        watch::{Folders, Noticed, SharePath, Watch},
     },
     clock::Clock,
     health::Health,
@@ -44,34 +50,22 @@ const SETTLED_AFTER_S: i64 = 2;
 const LOOK_UP: usize = 256;
 /// What waits to be read; beyond this the share itself remembers it.
 pub const MOST_WAITING: usize = 10_000;
-/// How often what is gone from the share is looked for.
-const PRUNE_EVERY: Duration = Duration::from_hours(24);
+/// How often what is gone from the share, or old, is looked for.
+const UPKEEP_EVERY: Duration = Duration::from_hours(24);
 
+/// Everything that a look or a read needs; each takes a copy along.
+#[derive(Clone)]
 pub struct Capture {
     pub share: PathBuf,
     pub spool: Spool,
     pub clock: Arc<Clock>,
     pub space: Arc<Space>,
-    pub excludes: Excludes,
+    pub scope: Arc<Scope>,
     pub health: Arc<Health>,
+    /// Nothing is ever removed from the share without one.
+    pub retention: Option<Retention>,
     pub rescan_every: Duration,
     pub most_waiting: usize,
-}
-
-/// What waits to be read, each path once, and what is being read.
-struct Queue {
-    waiting: VecDeque<SharePath>,
-    most: usize,
-    /// Something found no place, and is found again by looking at everything.
-    overflowed: bool,
-    /// True: it must be read again once the present read is over.
-    known: HashMap<SharePath, Progress>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Waiting,
-    Reading { again: bool },
 }
 
 enum Ended {
@@ -80,9 +74,8 @@ enum Ended {
 }
 
 impl Capture {
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(self, mut source: impl Source, stop: CancellationToken) -> anyhow::Result<()> {
         lease::ignore_lease_signals();
-        let mut watch = Watch::new(self.share.clone(), self.excludes.clone())?;
         let mut queue = Queue::new(self.most_waiting);
         let mut tasks = JoinSet::new();
         let mut reading = 0;
@@ -90,37 +83,38 @@ impl Capture {
         let mut rescan = interval_at(Instant::now(), self.rescan_every);
         rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rescan_due = false;
-        let mut pruned: Option<Instant> = None;
+        let mut kept_up: Option<Instant> = None;
         loop {
             // One look at everything at a time; a second one that is called for comes after it.
             if rescan_due && walking == 0 {
                 rescan_due = false;
                 walking += 1;
-                let prune = pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) && self.clock.is_synced();
-                if prune {
-                    pruned = Some(Instant::now());
+                // Without the cloud's time nothing is old.
+                let upkeep = kept_up.is_none_or(|at| at.elapsed() >= UPKEEP_EVERY) && self.clock.is_synced();
+                if upkeep {
+                    kept_up = Some(Instant::now());
                 }
-                tasks.spawn(self.walk(watch.folders(), SharePath::new(), prune));
+                tasks.spawn(self.clone().walk_everything(source.view(), upkeep));
             }
             while reading < AT_ONCE
                 && let Some(path) = queue.next()
             {
                 reading += 1;
-                tasks.spawn(self.read(path));
+                tasks.spawn(self.clone().read(source.view(), path));
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = rescan.tick() => rescan_due = true,
-                noticed = watch.next() => match noticed? {
-                    Noticed::File(path) => queue.add(path),
+                noticed = source.next() => match noticed? {
+                    Noticed::File(path) => {
+                        self.scope.released_by(&path).into_iter().for_each(|path| queue.add(path));
+                        queue.add(path);
+                    }
                     Noticed::Folder(path) => {
                         walking += 1;
-                        tasks.spawn(self.walk(watch.folders(), path, false));
+                        tasks.spawn(self.clone().walk_folder(source.view(), path));
                     }
-                    Noticed::Overflow => {
-                        tracing::warn!("the kernel dropped events of the share; looking at everything");
-                        rescan_due = true;
-                    }
+                    Noticed::Everything => rescan_due = true,
                     Noticed::Nothing => {}
                 },
                 Some(ended) = tasks.join_next() => match ended? {
@@ -144,139 +138,140 @@ impl Capture {
         }
     }
 
-    fn walk(
-        &self,
-        folders: Folders,
-        from: SharePath,
-        prune: bool,
-    ) -> impl Future<Output = Ended> + Send + use<> {
-        let (spool, health, clock) = (self.spool.clone(), Arc::clone(&self.health), Arc::clone(&self.clock));
-        async move {
-            let prune_at = prune.then(|| clock.now());
-            Ended::Walk(walk(&spool, &health, folders, from, prune_at).await)
-        }
+    async fn walk_folder(self, view: Arc<dyn View>, folder: SharePath) -> Ended {
+        let unseen = async || {
+            let walked = tokio::task::spawn_blocking(move || view.walk(&folder)).await??;
+            self.unseen(walked.files).await
+        };
+        Ended::Walk(unseen().await)
     }
 
-    fn read(&self, path: SharePath) -> impl Future<Output = Ended> + Send + use<> {
-        let (share, spool, clock) = (self.share.clone(), self.spool.clone(), Arc::clone(&self.clock));
-        let space = Arc::clone(&self.space);
-        async move {
-            // It stays on the share and unseen, so the next look at everything comes back to it.
-            let size = share.join(OsStr::from_bytes(&path)).symlink_metadata().map_or(0, |file| file.len());
-            if !space.has_room_for(size) {
-                return Ended::Read(path, Ok(()));
+    async fn walk_everything(self, view: Arc<dyn View>, upkeep: bool) -> Ended {
+        let unseen = async || {
+            let now = self.clock.now();
+            match tokio::task::spawn_blocking(move || view.walk(b"")).await? {
+                Ok(walked) => {
+                    self.report(&walked);
+                    if upkeep {
+                        self.keep_up(&walked, now).await;
+                    }
+                    self.unseen(walked.files).await
+                }
+                Err(error) => {
+                    if !self.health.share_unreadable.swap(true, Ordering::Relaxed) {
+                        tracing::error!(%error, "the share cannot be read; it is looked for again");
+                    }
+                    Ok(Vec::new())
+                }
             }
-            let result = capture(share, &spool, &clock, path.clone()).await;
-            Ended::Read(path, result)
+        };
+        Ended::Walk(unseen().await)
+    }
+
+    fn report(&self, walked: &Walked) {
+        if self.health.share_unreadable.swap(false, Ordering::Relaxed) {
+            tracing::info!("the share can be read again");
+        }
+        self.health.excluded.store(walked.excluded, Ordering::Relaxed);
+        self.health.too_big.store(walked.too_big, Ordering::Relaxed);
+        self.health.too_long.store(walked.too_long, Ordering::Relaxed);
+        self.health.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets what is gone from the share for long, and removes from it what is old.
+    async fn keep_up(&self, walked: &Walked, now: DateTime<Utc>) {
+        // What cannot be looked into may still hold what seems to be gone.
+        if walked.unreadable == 0 {
+            let there = walked.files.iter().map(|(path, _)| path.clone()).collect();
+            if let Err(error) = self.spool.prune(there, now).await {
+                tracing::warn!(%error, "what is gone from the share cannot be forgotten now");
+            }
+        }
+        if let Some(retention) = &self.retention {
+            let removed = retention.apply(self.share.clone(), &self.spool, walked.files.clone(), now);
+            if let Err(error) = removed.await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "what is old on the share cannot be removed now"
+                );
+            }
         }
     }
-}
 
-async fn walk(
-    spool: &Spool,
-    health: &Health,
-    folders: Folders,
-    from: SharePath,
-    prune_at: Option<DateTime<Utc>>,
-) -> anyhow::Result<Vec<SharePath>> {
-    let everything = from.is_empty();
-    let walked = tokio::task::spawn_blocking(move || folders.walk(&from)).await??;
-    if everything {
-        health.excluded.store(walked.excluded, Ordering::Relaxed);
-        health.looks.fetch_add(1, Ordering::Relaxed);
-    }
-    let mut found = walked.files;
-    // What cannot be looked into may still hold what seems to be gone.
-    if let Some(now) = prune_at
-        && walked.unreadable == 0
-    {
-        let there = found.iter().map(|(path, _)| path.clone()).collect();
-        if let Err(error) = spool.prune(there, now).await {
-            tracing::warn!(%error, "what is gone from the share cannot be forgotten now");
+    async fn unseen(&self, mut found: Vec<(SharePath, Stamp)>) -> anyhow::Result<Vec<SharePath>> {
+        let mut unseen = Vec::new();
+        while !found.is_empty() {
+            let rest = found.split_off(found.len().min(LOOK_UP));
+            unseen.extend(self.spool.unseen(std::mem::replace(&mut found, rest)).await?);
         }
+        Ok(unseen)
     }
-    let mut unseen = Vec::new();
-    while !found.is_empty() {
-        let rest = found.split_off(found.len().min(LOOK_UP));
-        unseen.extend(spool.unseen(std::mem::replace(&mut found, rest)).await?);
-    }
-    Ok(unseen)
-}
 
-/// Reads one file and spools it. What is no file, or not yet whole, is no fault.
-async fn capture(share: PathBuf, spool: &Spool, clock: &Clock, path: SharePath) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let observed_at = clock.now();
-    let local = clock.local();
-    let (folder, name) = (spool.folder().to_owned(), path.clone());
-    let whole = tokio::task::spawn_blocking(move || {
-        complete::read(&share, &name, &folder).map(|whole| {
+    async fn read(self, view: Arc<dyn View>, path: SharePath) -> Ended {
+        let result = self.capture(view, path.clone()).await;
+        Ended::Read(path, result)
+    }
+
+    /// Reads one file and spools it. What is no file, or not yet whole, is no fault.
+    async fn capture(&self, view: Arc<dyn View>, path: SharePath) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let observed_at = self.clock.now();
+        let local = self.clock.local();
+        let (capture, name) = (self.clone(), path.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let whole = capture.read_whole(&*view, &name)?;
             let settled = is_settled(&whole.stamp, local);
-            (whole, settled)
-        })
-    });
-    let (whole, settled) = match whole.await? {
-        Ok(read) => read,
-        Err(Incomplete::Gone | Incomplete::NotAFile | Incomplete::Busy | Incomplete::Changing) => {
-            return Ok(());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (size, leased) = (whole.size, whole.leased);
-    if !leased {
-        static TOLD: Once = Once::new();
-        // A fault of the set-up, and a small one: a half file would be followed by the whole one.
-        TOLD.call_once(|| {
-            tracing::error!("no leases on the share: the agent must run as the owner of its files");
+            Ok((whole, settled))
         });
+        let (whole, settled) = match read.await? {
+            Ok(read) => read,
+            // A hint or a look comes back to it, if it is worth it.
+            Err(
+                Incomplete::Gone
+                | Incomplete::NotAFile
+                | Incomplete::Busy
+                | Incomplete::Changing
+                | Incomplete::Early
+                | Incomplete::TooBig
+                | Incomplete::NoRoom,
+            ) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let (size, leased) = (whole.size, whole.leased);
+        if !leased {
+            static TOLD: Once = Once::new();
+            // A fault of the set-up, and a small one: a half file would be followed by the whole one.
+            TOLD.call_once(|| {
+                tracing::error!("no leases on the share: the agent must run as the owner of its files");
+            });
+        }
+        if let Added::New { sequence } = self.spool.add(path, whole, observed_at, settled).await? {
+            tracing::info!(
+                sequence,
+                size_bytes = size,
+                lease = leased,
+                duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "captured a file"
+            );
+        }
+        Ok(())
     }
-    if let Added::New { sequence } = spool.add(path, whole, observed_at, settled).await? {
-        tracing::info!(
-            sequence,
-            size_bytes = size,
-            lease = leased,
-            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "captured a file"
-        );
+
+    fn read_whole(&self, view: &dyn View, path: &[u8]) -> Result<Whole, Incomplete> {
+        let size = complete::metadata(&self.share, path)?.len();
+        if size > self.scope.max_file_bytes {
+            return Err(Incomplete::TooBig);
+        }
+        if !self.space.has_room_for(size) {
+            return Err(Incomplete::NoRoom);
+        }
+        if !self.scope.is_released(&self.share, path) || !view.rests(path)? {
+            return Err(Incomplete::Early);
+        }
+        complete::read(&self.share, path, self.spool.folder())
     }
-    Ok(())
 }
 
-fn is_settled(stamp: &complete::Stamp, now: DateTime<Utc>) -> bool {
+fn is_settled(stamp: &Stamp, now: DateTime<Utc>) -> bool {
     stamp.changed_at + SETTLED_AFTER_S < now.timestamp()
-}
-
-impl Queue {
-    fn new(most: usize) -> Self {
-        Self { waiting: VecDeque::new(), most, overflowed: false, known: HashMap::new() }
-    }
-
-    /// True, once, after something found no place and the queue has run empty.
-    fn has_room_again(&mut self) -> bool {
-        self.waiting.is_empty() && std::mem::take(&mut self.overflowed)
-    }
-
-    fn add(&mut self, path: SharePath) {
-        match self.known.get_mut(&path) {
-            Some(Progress::Waiting) => {}
-            Some(Progress::Reading { again }) => *again = true,
-            None if self.waiting.len() >= self.most => self.overflowed = true,
-            None => {
-                self.known.insert(path.clone(), Progress::Waiting);
-                self.waiting.push_back(path);
-            }
-        }
-    }
-
-    fn next(&mut self) -> Option<SharePath> {
-        let path = self.waiting.pop_front()?;
-        self.known.insert(path.clone(), Progress::Reading { again: false });
-        Some(path)
-    }
-
-    fn done(&mut self, path: SharePath) {
-        if self.known.remove(&path) == Some(Progress::Reading { again: true }) {
-            self.add(path);
-        }
-    }
 }

@@ -1,11 +1,13 @@
 //! What the box is told by its environment: read once, every fault named at once.
 
+pub mod share;
+
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use device_model::{lan::ReservedRanges, thing_name::ThingName};
 use url::Url;
 
-use crate::{capture::exclude::Excludes, space};
+use crate::{config::share::Share, space};
 
 /// Where the box keeps itself; enough for `status`.
 #[derive(Debug, Clone)]
@@ -27,7 +29,7 @@ pub struct Enrolment {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub home: Home,
-    pub share_dir: PathBuf,
+    pub share: Share,
     pub fleet_api: Url,
     pub server_id: String,
     /// The authority that login signatures name, with its port unless it is the usual one.
@@ -41,7 +43,6 @@ pub struct Config {
     pub lan: LanBackend,
     /// Networks of the box's own line, which the pharmacy's side may not use.
     pub reserved: ReservedRanges,
-    pub excludes: Excludes,
     /// With less free space than this nothing new is taken from the share.
     pub free_floor_bytes: u64,
 }
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
     fn config(&mut self) -> Option<Config> {
         // Each is asked for before any is missed, so that all faults are found.
         let home = self.home();
-        let share_dir = self.want("RECEHUB_SHARE_DIR");
+        let share = self.share();
         let fleet_api = self.url("RECEHUB_FLEET_API");
         let server_id = self.want("RECEHUB_SERVER_ID");
         let sts_host = self.want("RECEHUB_STS_HOST");
@@ -107,15 +108,10 @@ impl<'a> Reader<'a> {
         let ca_file = self.want("RECEHUB_CA_FILE");
         let lan = self.lan(home.as_ref());
         let reserved = self.or_default("RECEHUB_RESERVED_RANGES", ReservedRanges::default());
-        // Set and empty is an answer too: nothing is left out.
-        let excludes = match (self.var)("RECEHUB_EXCLUDE") {
-            Some(text) => Excludes::read(&text),
-            None => Excludes::default(),
-        };
         let free_floor_bytes = self.or_default("RECEHUB_FREE_FLOOR_BYTES", space::DEFAULT_FLOOR);
         Some(Config {
             home: home?,
-            share_dir: share_dir?,
+            share: share?,
             fleet_api: fleet_api?,
             server_id: server_id?,
             sts_host: sts_host?,
@@ -127,7 +123,6 @@ impl<'a> Reader<'a> {
             ca_file: ca_file?,
             lan: lan?,
             reserved: reserved?,
-            excludes,
             free_floor_bytes: free_floor_bytes?,
         })
     }
@@ -219,25 +214,26 @@ mod tests {
     }
 
     #[test]
-    fn what_need_not_be_set_has_a_default_and_an_empty_list_of_exceptions_is_one() {
+    fn what_need_not_be_set_has_a_default() {
         let complete = |name: &str| match name {
             "RECEHUB_THING" => Some("tenpo-0001".to_owned()),
             "RECEHUB_MQTT_PORT" => Some("8883".to_owned()),
             "RECEHUB_LAN_BACKEND" => Some("fake".to_owned()),
-            "RECEHUB_RESERVED_RANGES" | "RECEHUB_FREE_FLOOR_BYTES" | "RECEHUB_EXCLUDE" => None,
             "RECEHUB_FLEET_API" | "RECEHUB_CREDENTIALS_URL" => Some("https://localhost".to_owned()),
-            _ => Some("x".to_owned()),
+            "RECEHUB_STATE_DIR" | "RECEHUB_SHARE_DIR" | "RECEHUB_SERVER_ID" | "RECEHUB_STS_HOST"
+            | "RECEHUB_STS_REGION" | "RECEHUB_MQTT_HOST" | "RECEHUB_ROLE_ALIAS" | "RECEHUB_CA_FILE" => {
+                Some("x".to_owned())
+            }
+            _ => None,
         };
         let with = |name: &'static str, value: &'static str| {
             Config::read(move |asked| if asked == name { Some(value.to_owned()) } else { complete(asked) })
         };
 
         let default = Config::read(complete).unwrap();
-        let all = with("RECEHUB_EXCLUDE", "").unwrap();
         let wan = with("RECEHUB_RESERVED_RANGES", "192.168.0.0/17").unwrap();
 
         assert_eq!(default.free_floor_bytes, 64 * 1024 * 1024);
-        assert!(default.excludes.matches(b".hidden") && !all.excludes.matches(b".hidden"));
         assert_eq!(default.reserved, ReservedRanges::default());
         assert_eq!(wan.reserved, "192.168.0.0/17".parse().unwrap());
         for name in ["RECEHUB_RESERVED_RANGES", "RECEHUB_FREE_FLOOR_BYTES"] {

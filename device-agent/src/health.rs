@@ -18,6 +18,12 @@ pub struct Health {
     pub journal_corrupt: AtomicBool,
     /// Files and folders that the last look at everything left out by their names.
     pub excluded: AtomicU64,
+    /// Files that the last look at everything found too big to be captured.
+    pub too_big: AtomicU64,
+    /// Files and folders that the last look at everything found at paths too long to be captured.
+    pub too_long: AtomicU64,
+    /// The share is gone, or cannot be looked into.
+    pub share_unreadable: AtomicBool,
     /// How often everything was looked at.
     pub looks: AtomicU64,
 }
@@ -30,6 +36,9 @@ impl Health {
             refused: AtomicBool::new(false),
             journal_corrupt: AtomicBool::new(false),
             excluded: AtomicU64::new(0),
+            too_big: AtomicU64::new(0),
+            too_long: AtomicU64::new(0),
+            share_unreadable: AtomicBool::new(false),
             looks: AtomicU64::new(0),
         })
     }

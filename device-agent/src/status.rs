@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -105,13 +105,7 @@ impl StatusSource {
         let (backlog, last_receipt_at) = self.spool.backlog().await?;
         let at = self.clock.now();
         let backlog = backlog.aged(at);
-        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let alarms = alarms(
-            &backlog,
-            self.space.is_low(),
-            is_set(&self.health.refused),
-            is_set(&self.health.journal_corrupt),
-        );
+        let alarms = alarms(&backlog, self.space.is_low(), &self.health);
         Ok(Status {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             backlog,
@@ -122,18 +116,24 @@ impl StatusSource {
             line: self.health.line(),
             alarms,
             excluded: self.health.excluded.load(Ordering::Relaxed),
+            too_big: self.health.too_big.load(Ordering::Relaxed),
+            too_long: self.health.too_long.load(Ordering::Relaxed),
             at,
         })
     }
 }
 
-fn alarms(backlog: &Backlog, disk_low: bool, refused: bool, journal_corrupt: bool) -> Vec<Alarm> {
+fn alarms(backlog: &Backlog, disk_low: bool, health: &Health) -> Vec<Alarm> {
+    let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+    let is_any = |count: &AtomicU64| count.load(Ordering::Relaxed) > 0;
     [
         (backlog.quarantined > 0, Alarm::Quarantined),
         (backlog.is_old(), Alarm::BacklogOld),
         (disk_low, Alarm::DiskLow),
-        (refused, Alarm::UploadsRefused),
-        (journal_corrupt, Alarm::JournalCorrupt),
+        (is_set(&health.refused), Alarm::UploadsRefused),
+        (is_set(&health.journal_corrupt), Alarm::JournalCorrupt),
+        (is_set(&health.share_unreadable), Alarm::ShareUnreadable),
+        (is_any(&health.too_big) || is_any(&health.too_long), Alarm::NotCaptured),
     ]
     .into_iter()
     .filter_map(|(stands, alarm)| stands.then_some(alarm))
@@ -259,12 +259,23 @@ mod tests {
         let old = Backlog { oldest_age_seconds: Some(901), ..Backlog::default() };
         let none = Backlog::default();
 
-        assert_eq!(alarms(&none, false, false, false), []);
-        assert_eq!(alarms(&aside, false, false, false), [Alarm::Quarantined]);
-        assert_eq!(alarms(&old, false, false, false), [Alarm::BacklogOld]);
-        assert_eq!(alarms(&none, true, false, false), [Alarm::DiskLow]);
-        assert_eq!(alarms(&none, false, true, false), [Alarm::UploadsRefused]);
-        assert_eq!(alarms(&none, false, false, true), [Alarm::JournalCorrupt]);
+        let well = || Health::new(Clock::system());
+        let (refused, journal, share, big, long) = (well(), well(), well(), well(), well());
+        Health::set(&refused.refused, true);
+        Health::set(&journal.journal_corrupt, true);
+        Health::set(&share.share_unreadable, true);
+        big.too_big.store(1, Ordering::Relaxed);
+        long.too_long.store(1, Ordering::Relaxed);
+
+        assert_eq!(alarms(&none, false, &well()), []);
+        assert_eq!(alarms(&aside, false, &well()), [Alarm::Quarantined]);
+        assert_eq!(alarms(&old, false, &well()), [Alarm::BacklogOld]);
+        assert_eq!(alarms(&none, true, &well()), [Alarm::DiskLow]);
+        assert_eq!(alarms(&none, false, &refused), [Alarm::UploadsRefused]);
+        assert_eq!(alarms(&none, false, &journal), [Alarm::JournalCorrupt]);
+        assert_eq!(alarms(&none, false, &share), [Alarm::ShareUnreadable]);
+        assert_eq!(alarms(&none, false, &big), [Alarm::NotCaptured]);
+        assert_eq!(alarms(&none, false, &long), [Alarm::NotCaptured]);
         let mut status: Status = serde_json::from_value(json!({"agentVersion": "0", "freeBytes": 1,
             "backlog": {"count": 0, "quarantined": 0}, "certificate": {"serial": "1", "ageDays": 0},
             "clock": "synced", "at": "2026-11-22T12:00:00Z"}))

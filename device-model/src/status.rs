@@ -25,6 +25,12 @@ pub struct Status {
     /// Files and folders of the share that are left out by their names.
     #[serde(default)]
     pub excluded: u64,
+    /// Files of the share that are not captured because they are too big.
+    #[serde(default)]
+    pub too_big: u64,
+    /// Files and folders of the share that are not captured because their paths are too long.
+    #[serde(default)]
+    pub too_long: u64,
     pub at: DateTime<Utc>,
 }
 
@@ -64,6 +70,10 @@ pub enum Alarm {
     UploadsRefused,
     /// The LAN journal could not be read; what was saved runs.
     JournalCorrupt,
+    /// The share cannot be looked into: nothing is captured.
+    ShareUnreadable,
+    /// Files stand on the share that are too big to be captured, or whose paths are too long.
+    NotCaptured,
     /// One that a newer agent knows.
     #[serde(other)]
     Unknown,

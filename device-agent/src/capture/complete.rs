@@ -2,21 +2,19 @@
 //! writing to it, the same before and after.
 
 use std::{
-    ffi::OsStr,
     fs::{File, Metadata},
     io::{self, Read, Write},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use device_model::upload::ContentHash;
-use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags},
-    io::Errno,
-};
 use sha2::{Digest, Sha256};
 
-use crate::capture::lease::{self, Probe};
+use crate::capture::{
+    beneath,
+    lease::{self, Probe},
+};
 
 /// Contents up to this size travel in the database; bigger ones in a file beside it.
 pub const INLINE: usize = 256 * 1024;
@@ -59,6 +57,14 @@ pub enum Incomplete {
     /// A directory, a link, a FIFO, a device.
     #[error("not a regular file")]
     NotAFile,
+    /// It waits for its trigger, or may still be in the making; it is looked at again.
+    #[error("not yet there as a whole")]
+    Early,
+    #[error("too big")]
+    TooBig,
+    /// It stays on the share and unseen, so the next look at everything comes back to it.
+    #[error("no room for it")]
+    NoRoom,
     /// Someone is writing; their close brings the next event.
     #[error("being written")]
     Busy,
@@ -89,26 +95,49 @@ impl Stamp {
 
 /// Reads the file at `path` below `share`; a big one is copied into `spool` as it is read.
 pub fn read(share: &Path, path: &[u8], spool: &Path) -> Result<Whole, Incomplete> {
-    let mut file = open_beneath(share, path)?;
     for _ in 0..READS {
+        let file = open(share, path)?;
         let before = file.metadata().map_err(Incomplete::Unreadable)?;
-        if !before.file_type().is_file() {
-            return Err(Incomplete::NotAFile);
-        }
         let probe = lease::probe(&file);
         if probe == Probe::Busy {
             return Err(Incomplete::Busy);
         }
-        let (hash, size, body) = read_through(&mut file, spool)?;
-        let after = file.metadata().map_err(Incomplete::Unreadable)?;
-        let stamp = Stamp::of(&after);
-        if Stamp::of(&before) == stamp && size == after.size() {
-            return Ok(Whole { hash, size, stamp, body, leased: probe == Probe::Free });
+        // One byte more than there was tells that it grew; who writes without end is not followed.
+        let (hash, size, body) = read_through(&mut (&file).take(before.size() + 1), spool)?;
+        // Time stamps of older kernels stand still for some milliseconds: who began to write in between
+        // is seen by the lease alone.
+        let is_free = lease::probe(&file) != Probe::Busy;
+        let stamp = Stamp::of(&before);
+        // It is asked for by its path: what was moved away and changed there never stood here.
+        match metadata(share, path) {
+            Ok(after) if is_free && Stamp::of(&after) == stamp && after.size() == size => {
+                return Ok(Whole { hash, size, stamp, body, leased: probe == Probe::Free });
+            }
+            _ => discard(&body),
         }
-        discard(&body);
-        io::Seek::rewind(&mut file).map_err(Incomplete::Unreadable)?;
     }
     Err(Incomplete::Changing)
+}
+
+/// Opens the file at `path` below `share` to be read.
+pub fn open(share: &Path, path: &[u8]) -> Result<File, Incomplete> {
+    found(beneath::open_file(share, path))
+}
+
+/// What [`open`] would open.
+pub fn metadata(share: &Path, path: &[u8]) -> Result<Metadata, Incomplete> {
+    found(beneath::metadata(share, path))
+}
+
+fn found<T>(looked: io::Result<Option<T>>) -> Result<T, Incomplete> {
+    match looked {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(Incomplete::NotAFile),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Incomplete::Gone)
+        }
+        Err(error) => Err(Incomplete::Unreadable(error)),
+    }
 }
 
 /// Throws away a body that nobody wants.
@@ -119,24 +148,7 @@ pub fn discard(body: &Body) {
     }
 }
 
-fn open_beneath(share: &Path, path: &[u8]) -> Result<File, Incomplete> {
-    let share =
-        rustix::fs::openat(CWD, share, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let share = share.map_err(|error| Incomplete::Unreadable(error.into()))?;
-    // NONBLOCK: a FIFO without a writer must not hold us.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let opened = rustix::fs::openat2(share, OsStr::from_bytes(path), flags, Mode::empty(), resolve);
-    match opened {
-        Ok(file) => Ok(File::from(file)),
-        Err(Errno::NOENT | Errno::NOTDIR) => Err(Incomplete::Gone),
-        // ELOOP: a link. EXDEV: out of the share. ENXIO: a socket, or a device that is not there.
-        Err(Errno::LOOP | Errno::XDEV | Errno::NXIO | Errno::ISDIR) => Err(Incomplete::NotAFile),
-        Err(error) => Err(Incomplete::Unreadable(error.into())),
-    }
-}
-
-fn read_through(file: &mut File, spool: &Path) -> Result<(ContentHash, u64, Body), Incomplete> {
+fn read_through(file: &mut impl Read, spool: &Path) -> Result<(ContentHash, u64, Body), Incomplete> {
     let mut hasher = Sha256::new();
     let mut inline = Vec::new();
     let mut copy: Option<draft::Draft> = None;

@@ -3,6 +3,7 @@
 
 pub mod aside;
 mod prune;
+mod retention;
 
 use std::{
     collections::HashSet,

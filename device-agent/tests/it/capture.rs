@@ -16,11 +16,13 @@ use std::{
 use chrono::TimeDelta;
 use device_agent::{
     capture::{
-        Capture, MOST_WAITING,
+        Capture,
         complete::{self, Body, Incomplete},
-        exclude::Excludes,
         lease::{self, Probe},
+        patterns::Patterns,
+        scope::Scope,
         spool::{Added, Entry, Spool, aside::Aside},
+        watch::Watch,
     },
     clock::Clock,
     health::Health,
@@ -31,35 +33,37 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{entries, eventually, roomy, spool_in};
+use crate::support::{NEVER, capture_of, entries, eventually, light_folder, spool_in};
 
-/// Long enough that a test that passes did not pass by a rescan.
-const NEVER: Duration = Duration::from_hours(1);
-
-struct Share {
-    folder: TempDir,
+/// A folder that is captured.
+pub struct Share {
+    pub folder: TempDir,
     state: TempDir,
-    spool: Spool,
-    health: Arc<Health>,
+    pub spool: Spool,
+    pub health: Arc<Health>,
     change: fn(&mut Capture),
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 }
 
 impl Share {
-    async fn watched(rescan_every: Duration) -> Self {
+    pub async fn watched(rescan_every: Duration) -> Self {
         Self::with_files(rescan_every, |_| {}).await
     }
 
-    async fn with_files(rescan_every: Duration, prepare: impl FnOnce(&Path)) -> Self {
+    pub async fn with_files(rescan_every: Duration, prepare: impl FnOnce(&Path)) -> Self {
         let share = Self::changed(rescan_every, prepare, |_| {}).await;
         share.settle().await;
         share
     }
 
-    async fn changed(rescan_every: Duration, prepare: impl FnOnce(&Path), change: fn(&mut Capture)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let state = tempfile::tempdir().unwrap();
+    pub async fn changed(
+        rescan_every: Duration,
+        prepare: impl FnOnce(&Path),
+        change: fn(&mut Capture),
+    ) -> Self {
+        let folder = light_folder();
+        let state = light_folder();
         prepare(folder.path());
         let spool = spool_in(state.path()).await;
         let (tasks, stop) = (JoinSet::new(), CancellationToken::new());
@@ -71,18 +75,12 @@ impl Share {
 
     fn start(&mut self, rescan_every: Duration) {
         self.stop = CancellationToken::new();
-        let mut capture = Capture {
-            share: self.folder.path().to_owned(),
-            spool: self.spool.clone(),
-            clock: Clock::system(),
-            space: roomy(),
-            excludes: Excludes::default(),
-            health: Arc::clone(&self.health),
-            rescan_every,
-            most_waiting: MOST_WAITING,
-        };
+        let mut capture = capture_of(self.folder.path(), &self.spool);
+        capture.health = Arc::clone(&self.health);
+        capture.rescan_every = rescan_every;
         (self.change)(&mut capture);
-        self.tasks.spawn(capture.run(self.stop.clone()));
+        let watch = Watch::new(capture.share.clone(), Arc::clone(&capture.scope)).unwrap();
+        self.tasks.spawn(capture.run(watch, self.stop.clone()));
     }
 
     async fn end(&mut self) {
@@ -92,16 +90,16 @@ impl Share {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, content: &[u8]) {
+    pub fn write(&self, name: &str, content: &[u8]) {
         put(&self.path(name), content);
     }
 
     /// Waits for this content at this path, and answers with all entries there are.
-    async fn captured(&self, name: &[u8], content: &[u8]) -> Vec<Entry> {
+    pub async fn captured(&self, name: &[u8], content: &[u8]) -> Vec<Entry> {
         let hash = ContentHash::of(content);
         eventually("a file is captured", || async {
             let all = entries(&self.spool).await;
@@ -112,7 +110,7 @@ impl Share {
     }
 
     /// Everything that happened so far has been dealt with: a file written after it is captured.
-    async fn settle(&self) -> Vec<Entry> {
+    pub async fn settle(&self) -> Vec<Entry> {
         let name = format!("settle-{}", entries(&self.spool).await.len());
         self.write(&name, name.as_bytes());
         let all = self.captured(name.as_bytes(), name.as_bytes()).await;
@@ -120,7 +118,7 @@ impl Share {
     }
 }
 
-fn put(path: &Path, content: &[u8]) {
+pub fn put(path: &Path, content: &[u8]) {
     File::create(path).unwrap().write_all(content).unwrap();
 }
 
@@ -388,7 +386,10 @@ async fn what_is_left_out_by_its_name_is_configured_and_counted() {
     let share = Share::changed(
         NEVER,
         |folder| ["a.bak", "b.bak", "c.tmp"].iter().for_each(|name| put(&folder.join(name), b"x")),
-        |capture| capture.excludes = Excludes::read("*.bak"),
+        |capture| {
+            let exclude = Patterns::read("*.bak");
+            capture.scope = Arc::new(Scope { exclude, ..Scope::default() });
+        },
     )
     .await;
 

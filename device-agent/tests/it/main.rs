@@ -4,7 +4,10 @@
 
 mod capture;
 mod enrolment;
+mod hostile;
 mod lan_apply;
+mod polling;
+mod retention;
 mod shadow;
 mod support;
 mod upload;

@@ -11,7 +11,12 @@ use std::{
 };
 
 use device_agent::{
-    capture::spool::{Entry, Spool},
+    capture::{
+        Capture, MOST_WAITING,
+        spool::{Entry, Spool},
+    },
+    clock::Clock,
+    health::Health,
     space::Space,
     store::Store,
 };
@@ -32,14 +37,37 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
     tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
 }
 
+/// A folder in memory, where there is such a place: for what does not try the disk.
+pub fn light_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub async fn spool_in(state: &Path) -> Spool {
     let store = Store::open(state).unwrap();
     Spool::open(store, state).await.unwrap()
 }
 
+/// Long enough that a test that passes did not pass by a look at everything.
+pub const NEVER: Duration = Duration::from_hours(1);
+
 /// A disk with room for everything.
 pub fn roomy() -> Arc<Space> {
     Arc::new(Space::reading(|| u64::MAX, 0))
+}
+
+/// A capture with nothing in its way, which looks at everything but once.
+pub fn capture_of(share: &Path, spool: &Spool) -> Capture {
+    Capture {
+        share: share.to_owned(),
+        spool: spool.clone(),
+        clock: Clock::system(),
+        space: roomy(),
+        scope: Arc::default(),
+        health: Health::new(Clock::system()),
+        retention: None,
+        rescan_every: NEVER,
+        most_waiting: MOST_WAITING,
+    }
 }
 
 /// A small file system of its own, to be filled. Nothing, for who may not mount one.
