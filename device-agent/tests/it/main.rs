@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod capture;
+mod capture_model;
 mod enrolment;
 mod hostile;
 mod lan_apply;
