@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{Request, StatusCode};
+use percent_encoding::percent_decode_str;
 use s3s::service::S3Service;
 use tower::ServiceExt as _;
 
@@ -100,8 +101,11 @@ async fn answer(front: Front, service: Service, signed: bool, parts: Parts, body
     answered(router, request).await
 }
 
-/// Has a router answer.
+/// Has a router of the IoT APIs answer.
 pub async fn answered(router: Router, request: Request<Body>) -> Response {
+    if percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return IotError::invalid("The path of the request is not UTF-8").into_response();
+    }
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

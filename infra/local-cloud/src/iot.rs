@@ -99,6 +99,7 @@ pub fn control_plane(iot: Iot) -> Router {
         .route("/confirmdestination/{*token}", get(rules::confirm_destination))
         .route("/indices/search", post(search::search))
         .fallback(error::unknown_operation)
+        .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(iot)
 }
 
@@ -115,6 +116,7 @@ pub fn data_plane(iot: Iot) -> Router {
         .route("/retainedMessage/{*topic}", get(data::get_retained))
         .route("/connections/{client}", delete(data::delete_connection))
         .fallback(error::unknown_operation)
+        .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(iot)
 }
 

@@ -143,3 +143,11 @@ pub async fn unknown_operation() -> IotError {
         "This cloud does not know this operation",
     )
 }
+
+pub async fn method_not_allowed() -> IotError {
+    IotError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowedException",
+        "The specified combination of HTTP verb and URI is not supported",
+    )
+}

@@ -255,3 +255,21 @@ async fn a_certificate_reaches_no_shadow_over_https_that_its_policy_does_not_nam
     let topic = format!("{}/topics/$aws/things/one/shadow/update?qos=1", cloud.provider());
     assert_eq!(https.post(topic).body("{}").send().await.unwrap().status(), 403);
 }
+
+#[tokio::test]
+async fn what_is_no_request_at_all_gets_an_error_of_awss() {
+    let cloud = TestCloud::start().await;
+    let https = cloud.https(&cloud.device("one").await);
+    let url = |path: &str| format!("{}{path}", cloud.provider());
+
+    for (method, path, status, name) in [
+        ("PUT", "/things/one/shadow", 405, "MethodNotAllowedException"),
+        ("GET", "/things/%ff/shadow", 400, "InvalidRequestException"),
+        ("GET", "/nothing", 404, "UnknownOperationException"),
+    ] {
+        let answer = https.request(method.parse().unwrap(), url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()["x-amzn-errortype"], name, "{path}");
+        assert!(answer.json::<Value>().await.unwrap()["message"].is_string(), "{path}");
+    }
+}
