@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,16 +36,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("the share {} cannot be read", share.dir.display()))?;
     let store = Store::open(&config.home.state_dir)?;
     let identity = Arc::new(Identity::load(&config.home, &config.ca_file)?);
-    let spool = Spool::open(store.clone(), &config.home.state_dir)
+    let keys = config.spool_key.load_or_make()?;
+    let spool = Spool::open(store.clone(), &config.home.state_dir, keys, config.spool_quota_bytes)
         .await
         .with_context(|| format!("the state directory {} is of no use", config.home.state_dir.display()))?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
 
     let health = Health::new(Arc::clone(&clock));
+    Health::set(&health.store_replaced, store.was_replaced());
+    let (watched, over) = (store.clone(), stop.clone());
+    tasks.spawn(async move {
+        tokio::select! {
+            () = over.cancelled() => Ok(()),
+            () = watched.broken() => Err(anyhow!("the database is corrupt; the next start begins a fresh one")),
+        }
+    });
     let space = Arc::new(Space::of(config.home.state_dir.clone(), config.free_floor_bytes));
     let scope = Arc::new(share.scope.clone());
-    let retention = share.retention.map(|keep| Retention { thing: config.home.thing.clone(), keep });
+    let retention = share.retention.map(|keep| Retention { keep });
     let capture = Capture {
         share: share.dir.clone(),
         spool: spool.clone(),

@@ -11,6 +11,7 @@ pub mod poll;
 mod queue;
 pub mod retention;
 pub mod scope;
+pub mod sealed;
 pub mod source;
 pub mod spool;
 pub mod trigger;
@@ -262,7 +263,7 @@ impl Capture {
         if size > self.scope.max_file_bytes {
             return Err(Incomplete::TooBig);
         }
-        if !self.space.has_room_for(size) {
+        if !self.space.has_room_for(size) || !self.spool.quota().has_room_for(size) {
             return Err(Incomplete::NoRoom);
         }
         if !self.scope.is_released(&self.share, path) || !view.rests(path)? {

@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use device_model::{lan::ReservedRanges, thing_name::ThingName};
 use url::Url;
 
-use crate::{config::share::Share, space};
+use crate::{capture::spool::keys::KeyFile, config::share::Share, space};
 
 /// Where the box keeps itself; enough for `status`.
 #[derive(Debug, Clone)]
@@ -45,6 +45,9 @@ pub struct Config {
     pub reserved: ReservedRanges,
     /// With less free space than this nothing new is taken from the share.
     pub free_floor_bytes: u64,
+    /// More bytes than this do not wait in the spool; not set, the free space alone is the bound.
+    pub spool_quota_bytes: u64,
+    pub spool_key: KeyFile,
 }
 
 #[derive(Debug, Clone)]
@@ -109,8 +112,11 @@ impl<'a> Reader<'a> {
         let lan = self.lan(home.as_ref());
         let reserved = self.or_default("RECEHUB_RESERVED_RANGES", ReservedRanges::default());
         let free_floor_bytes = self.or_default("RECEHUB_FREE_FLOOR_BYTES", space::DEFAULT_FLOOR);
+        let spool_quota_bytes = self.or_default("RECEHUB_SPOOL_QUOTA_BYTES", u64::MAX);
+        let home = home?;
         Some(Config {
-            home: home?,
+            spool_key: spool_key(self.var, &home),
+            home,
             share: share?,
             fleet_api: fleet_api?,
             server_id: server_id?,
@@ -124,6 +130,7 @@ impl<'a> Reader<'a> {
             lan: lan?,
             reserved: reserved?,
             free_floor_bytes: free_floor_bytes?,
+            spool_quota_bytes: spool_quota_bytes?,
         })
     }
 
@@ -185,6 +192,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// `$CREDENTIALS_DIRECTORY` is systemd's.
+pub fn spool_key(var: impl Fn(&str) -> Option<String>, home: &Home) -> KeyFile {
+    let credentials = var("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    KeyFile::find(&home.state_dir, credentials.as_deref())
+}
+
 impl fmt::Display for ConfigFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
@@ -236,7 +249,8 @@ mod tests {
         assert_eq!(default.free_floor_bytes, 64 * 1024 * 1024);
         assert_eq!(default.reserved, ReservedRanges::default());
         assert_eq!(wan.reserved, "192.168.0.0/17".parse().unwrap());
-        for name in ["RECEHUB_RESERVED_RANGES", "RECEHUB_FREE_FLOOR_BYTES"] {
+        assert_eq!(default.spool_quota_bytes, u64::MAX);
+        for name in ["RECEHUB_RESERVED_RANGES", "RECEHUB_FREE_FLOOR_BYTES", "RECEHUB_SPOOL_QUOTA_BYTES"] {
             assert!(with(name, "lots").unwrap_err().to_string().starts_with(name));
         }
     }

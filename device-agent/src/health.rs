@@ -16,6 +16,10 @@ pub struct Health {
     pub refused: AtomicBool,
     /// The LAN journal could not be read at the last start.
     pub journal_corrupt: AtomicBool,
+    /// The database could not be read at the last start, and a fresh one began.
+    pub store_replaced: AtomicBool,
+    /// The database could not be asked at the last try.
+    pub store_failing: AtomicBool,
     /// Files and folders that the last look at everything left out by their names.
     pub excluded: AtomicU64,
     /// Files that the last look at everything found too big to be captured.
@@ -35,6 +39,8 @@ impl Health {
             line: Mutex::new(None),
             refused: AtomicBool::new(false),
             journal_corrupt: AtomicBool::new(false),
+            store_replaced: AtomicBool::new(false),
+            store_failing: AtomicBool::new(false),
             excluded: AtomicU64::new(0),
             too_big: AtomicU64::new(0),
             too_long: AtomicU64::new(0),

@@ -1,4 +1,4 @@
-//! The agent's command line: `run`, `enroll`, `status`, `retry`.
+//! The agent's command line: `run`, `enroll`, `status`, `retry`, `spool-key`.
 
 use std::{
     io::{IsTerminal, Write},
@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use device_agent::{
     agent,
     capture::spool,
-    config::{Config, Enrolment, Home},
+    config::{self, Config, Enrolment, Home},
     identity::enrolment::{self, Outcome},
     status::LocalStatus,
     store,
@@ -40,6 +40,19 @@ enum Command {
     },
     /// Lets what was set aside be tried again, whether the agent runs or not.
     Retry,
+    /// Changes the keys that the spool is sealed under.
+    SpoolKey {
+        #[command(subcommand)]
+        change: KeyChange,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyChange {
+    /// Adds a new key; from the agent's next start on everything is sealed under it.
+    Rotate,
+    /// Removes the keys that nothing is sealed under any more.
+    Prune,
 }
 
 fn main() -> ExitCode {
@@ -96,6 +109,21 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             let home = Home::read(var)?;
             let retried = spool::aside::retry(&store::open_to_change(&home.state_dir)?)?;
             Ok(writeln!(std::io::stdout(), "to be tried again: {retried}")?)
+        }
+        Command::SpoolKey { change } => {
+            let home = Home::read(var)?;
+            let keys = config::spool_key(var, &home);
+            let said = match change {
+                KeyChange::Rotate => {
+                    keys.rotate()?;
+                    "a new key is in front; restart the agent, then prune".to_owned()
+                }
+                KeyChange::Prune => {
+                    let needed = spool::keys_needed(&store::open_to_read(&home.state_dir)?)?;
+                    format!("keys removed: {}", keys.retain(&needed)?)
+                }
+            };
+            Ok(writeln!(std::io::stdout(), "{said}")?)
         }
         Command::Status { json } => {
             let status = LocalStatus::read(&Home::read(var)?)?;

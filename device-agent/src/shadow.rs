@@ -157,15 +157,10 @@ impl ShadowSync {
 
     async fn tell_status(&mut self, line: &Connection) -> Result<(), String> {
         match self.status.due().await {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => {
+            None => Ok(()),
+            Some(status) => {
                 let topic = topics::update(&self.endpoint.thing, STATUS_SHADOW);
                 line.publish(topic, status.to_string().into_bytes())
-            }
-            // A box whose store fails has the more need to be reached.
-            Err(error) => {
-                tracing::error!(%error, "how the box is cannot be told now");
-                Ok(())
             }
         }
     }

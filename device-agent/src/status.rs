@@ -27,7 +27,7 @@ use crate::{
     identity::Identity,
     lan::{journal, state::Machine},
     space::{Space, free_bytes},
-    store::{self, StoreError},
+    store,
 };
 
 const AT_LEAST_EVERY: Duration = Duration::from_hours(1);
@@ -43,6 +43,8 @@ pub struct StatusSource {
     pub identity: Arc<Identity>,
     pub space: Arc<Space>,
     pub health: Arc<Health>,
+    /// Backlog and last receipt as the store told them last.
+    known: (Backlog, Option<DateTime<Utc>>),
     sent: Option<(Instant, Status)>,
     retry: Backoff,
     retry_at: Option<Instant>,
@@ -57,7 +59,8 @@ impl StatusSource {
         health: Arc<Health>,
     ) -> Self {
         let retry = Backoff::new(RETRY_FIRST, RETRY_MOST);
-        Self { spool, clock, identity, space, health, sent: None, retry, retry_at: None }
+        let known = Default::default();
+        Self { spool, clock, identity, space, health, known, sent: None, retry, retry_at: None }
     }
 
     pub fn forget_what_was_sent(&mut self) {
@@ -83,30 +86,37 @@ impl StatusSource {
     }
 
     /// The update to publish, if there is news, or an alarm that stands, or an hour has gone by.
-    pub async fn due(&mut self) -> Result<Option<Value>, StoreError> {
+    pub async fn due(&mut self) -> Option<Value> {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
-            return Ok(None);
+            return None;
         }
         self.retry_at = None;
-        let status = self.now().await?;
+        let status = self.now().await;
         let worth_it = match &self.sent {
             None => true,
             Some((at, last)) => at.elapsed() >= at_least_every(&status) || is_news(last, &status),
         };
         if !worth_it {
-            return Ok(None);
+            return None;
         }
         let update = update(&status);
         self.sent = Some((Instant::now(), status));
-        Ok(Some(update))
+        Some(update)
     }
 
-    async fn now(&self) -> Result<Status, StoreError> {
-        let (backlog, last_receipt_at) = self.spool.backlog().await?;
+    async fn now(&mut self) -> Status {
+        // A database that cannot be asked is worth an alarm, and none could be told without an answer.
+        let asked = self.spool.backlog().await;
+        Health::set(&self.health.store_failing, asked.is_err());
+        if let Ok(known) = asked {
+            self.known = known;
+        }
+        let (backlog, last_receipt_at) = self.known.clone();
         let at = self.clock.now();
         let backlog = backlog.aged(at);
-        let alarms = alarms(&backlog, self.space.is_low(), &self.health);
-        Ok(Status {
+        let full = self.spool.quota().is_full();
+        let alarms = alarms(&backlog, self.space.is_low(), full, &self.health);
+        Status {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             backlog,
             free_bytes: self.space.free(),
@@ -119,17 +129,20 @@ impl StatusSource {
             too_big: self.health.too_big.load(Ordering::Relaxed),
             too_long: self.health.too_long.load(Ordering::Relaxed),
             at,
-        })
+        }
     }
 }
 
-fn alarms(backlog: &Backlog, disk_low: bool, health: &Health) -> Vec<Alarm> {
+fn alarms(backlog: &Backlog, disk_low: bool, spool_full: bool, health: &Health) -> Vec<Alarm> {
     let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
     let is_any = |count: &AtomicU64| count.load(Ordering::Relaxed) > 0;
     [
         (backlog.quarantined > 0, Alarm::Quarantined),
         (backlog.is_old(), Alarm::BacklogOld),
         (disk_low, Alarm::DiskLow),
+        (spool_full, Alarm::SpoolFull),
+        (is_set(&health.store_failing), Alarm::StoreFailing),
+        (is_set(&health.store_replaced), Alarm::StoreReplaced),
         (is_set(&health.refused), Alarm::UploadsRefused),
         (is_set(&health.journal_corrupt), Alarm::JournalCorrupt),
         (is_set(&health.share_unreadable), Alarm::ShareUnreadable),
@@ -267,15 +280,16 @@ mod tests {
         big.too_big.store(1, Ordering::Relaxed);
         long.too_long.store(1, Ordering::Relaxed);
 
-        assert_eq!(alarms(&none, false, &well()), []);
-        assert_eq!(alarms(&aside, false, &well()), [Alarm::Quarantined]);
-        assert_eq!(alarms(&old, false, &well()), [Alarm::BacklogOld]);
-        assert_eq!(alarms(&none, true, &well()), [Alarm::DiskLow]);
-        assert_eq!(alarms(&none, false, &refused), [Alarm::UploadsRefused]);
-        assert_eq!(alarms(&none, false, &journal), [Alarm::JournalCorrupt]);
-        assert_eq!(alarms(&none, false, &share), [Alarm::ShareUnreadable]);
-        assert_eq!(alarms(&none, false, &big), [Alarm::NotCaptured]);
-        assert_eq!(alarms(&none, false, &long), [Alarm::NotCaptured]);
+        assert_eq!(alarms(&none, false, false, &well()), []);
+        assert_eq!(alarms(&aside, false, false, &well()), [Alarm::Quarantined]);
+        assert_eq!(alarms(&old, false, false, &well()), [Alarm::BacklogOld]);
+        assert_eq!(alarms(&none, true, false, &well()), [Alarm::DiskLow]);
+        assert_eq!(alarms(&none, false, true, &well()), [Alarm::SpoolFull]);
+        assert_eq!(alarms(&none, false, false, &refused), [Alarm::UploadsRefused]);
+        assert_eq!(alarms(&none, false, false, &journal), [Alarm::JournalCorrupt]);
+        assert_eq!(alarms(&none, false, false, &share), [Alarm::ShareUnreadable]);
+        assert_eq!(alarms(&none, false, false, &big), [Alarm::NotCaptured]);
+        assert_eq!(alarms(&none, false, false, &long), [Alarm::NotCaptured]);
         let mut status: Status = serde_json::from_value(json!({"agentVersion": "0", "freeBytes": 1,
             "backlog": {"count": 0, "quarantined": 0}, "certificate": {"serial": "1", "ageDays": 0},
             "clock": "synced", "at": "2026-11-22T12:00:00Z"}))

@@ -3,6 +3,9 @@
 //!
 //! One thread owns the connection. Jobs that wait together are committed together: one fsync for all.
 
+mod opening;
+mod schema;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,52 +13,20 @@ use std::{
     thread,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-const FILE: &str = "agent.db";
+use crate::store::opening::{Place, is_corrupt};
+
 /// More jobs than this are not put into one transaction.
 const BATCH: usize = 128;
-/// Space that is given up when there is none left, so that what waits can still be sent and dropped.
-const RESERVE: &str = "reserve";
-const RESERVE_BYTES: u64 = 1024 * 1024;
-/// What leads from each version of the schema to the next.
-const STEPS: [&str; 2] = [FIRST, SECOND];
-const FIRST: &str = "
-create table meta (key text primary key, value) without rowid;
--- What was last seen at each path, so that an unchanged file is not sent again.
-create table observed (
-    path blob primary key, sha256 blob not null, stamp text not null, settled integer not null
-) without rowid;
--- What the cloud has not confirmed yet; small contents here, big ones in a file beside.
-create table spool (
-    sequence integer primary key, path blob not null, sha256 blob not null, size integer not null,
-    observed_at text not null, content blob, file text,
-    quarantined text, check ((content is null) != (file is null))
-);
-create index spool_waiting on spool (sequence) where quarantined is null;
-create table receipts (
-    sequence integer primary key, upload_id text not null, sha256 blob not null, size integer not null,
-    version_id text not null, received_at text not null
-);
-create table lan_journal (id integer primary key check (id = 1), machine text not null);
-create table lan_verdicts (
-    number integer primary key autoincrement, change_id text not null unique, verdict text not null
-);
-";
-
-const SECOND: &str = "
--- Refused: the cloud will never take it. Else what is set aside is torn, and is replaced by the next
--- whole copy.
-alter table spool add column refused integer not null default 0;
-create index spool_aside on spool (path) where quarantined is not null;
--- Since when nothing stands at the path.
-alter table observed add column missing_since text;
-";
 
 #[derive(Clone)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    broken: CancellationToken,
+    was_replaced: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,30 +35,47 @@ pub enum StoreError {
     Open { path: PathBuf, error: rusqlite::Error },
     #[error("the state directory {path} cannot be used: {error}")]
     Folder { path: PathBuf, error: std::io::Error },
+    /// May pass: the disk is full, or cannot be written now.
     #[error("the store failed: {0}")]
     Sqlite(String),
+    /// The next start sets it aside.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
     #[error("the store has ended")]
     Gone,
 }
 
 impl Store {
-    /// Opens the database in the folder, making both if they are not there.
+    /// Opens the database in the folder, making both if they are not there. One that cannot be read is
+    /// set aside for a fresh one.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
-        let path = folder.join(FILE);
-        let reserve = folder.join(RESERVE);
-        let connection = connect(&path).or_else(|error| {
+        let place = Place::new(folder);
+        let opened = place.connect_sound().or_else(|error| {
             // A full disk has no room even for what SQLite keeps beside the database.
-            if give_up(&reserve) { connect(&path) } else { Err(error) }
+            if place.give_up() { place.connect_sound() } else { Err(error) }
         });
-        let connection = connection.map_err(|error| StoreError::Open { path, error })?;
-        lay_by(&reserve);
+        let (connection, was_replaced) =
+            opened.map_err(|error| StoreError::Open { path: place.database(), error })?;
+        place.lay_by();
         let (jobs, waiting) = mpsc::channel();
+        let broken = CancellationToken::new();
+        let mut keeper = Keeper { place, connection: Some(connection), broken: broken.clone() };
         thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || serve(&connection, &waiting, &reserve))
+            .spawn(move || keeper.serve(&waiting))
             .map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, broken, was_replaced })
+    }
+
+    /// True if a fresh database was begun because the one before could not be read.
+    pub fn was_replaced(&self) -> bool {
+        self.was_replaced
+    }
+
+    /// Waits until the database is found corrupt. Only a start mends that.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// Does the work in a transaction and answers once it is durable. A failed job undoes only itself.
@@ -96,8 +84,25 @@ impl Store {
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.submit(work, false).await
+    }
+
+    /// Does what no transaction may be around.
+    pub async fn run_alone<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.submit(work, true).await
+    }
+
+    async fn submit<T, W>(&self, work: W, alone: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        let task = Task { work: Some(work), result: None, answer };
+        let task = Task { work: Some(work), alone, result: None, answer };
         self.jobs.send(Box::new(task)).map_err(|_| StoreError::Gone)?;
         answered.await.map_err(|_| StoreError::Gone)?
     }
@@ -105,14 +110,14 @@ impl Store {
 
 /// Looks into the database of an agent that may be running, without disturbing it.
 pub fn open_to_read(folder: &Path) -> Result<Connection, StoreError> {
-    let path = folder.join(FILE);
+    let path = Place::new(folder).database();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(&path, flags).map_err(|error| StoreError::Open { path, error })
 }
 
 /// Opens the database of an agent that may be running, to change a little in it.
 pub fn open_to_change(folder: &Path) -> Result<Connection, StoreError> {
-    let path = folder.join(FILE);
+    let path = Place::new(folder).database();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(&path, flags)?;
@@ -123,13 +128,15 @@ pub fn open_to_change(folder: &Path) -> Result<Connection, StoreError> {
 }
 
 trait Job: Send {
+    fn is_alone(&self) -> bool;
     /// True if its work may stay. It is the disk that fails and not the job: all of them fail.
     fn work(&mut self, connection: &Connection) -> rusqlite::Result<bool>;
-    fn answer(self: Box<Self>, committed: Result<(), String>);
+    fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>);
 }
 
 struct Task<T, W> {
     work: Option<W>,
+    alone: bool,
     result: Option<rusqlite::Result<T>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -139,12 +146,14 @@ where
     T: Send,
     W: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
 {
+    fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     fn work(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         match self.work.take().map(|work| work(connection)) {
-            // SQLite has ended the transaction by itself then.
-            Some(Err(error)) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
-                Err(error)
-            }
+            // SQLite may have ended the transaction by itself then.
+            Some(Err(error)) if is_of_the_disk(&error) => Err(error),
             result => {
                 self.result = result;
                 Ok(matches!(self.result, Some(Ok(_))))
@@ -152,10 +161,14 @@ where
         }
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), String>) {
+    fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>) {
+        let failed = |error: &rusqlite::Error| {
+            let said = error.to_string();
+            if is_corrupt(error) { StoreError::Corrupt(said) } else { StoreError::Sqlite(said) }
+        };
         let result = match (self.result, committed) {
-            (Some(Err(error)), _) => Err(StoreError::Sqlite(error.to_string())),
-            (_, Err(error)) => Err(StoreError::Sqlite(error)),
+            (Some(Err(error)), _) => Err(failed(&error)),
+            (_, Err(error)) => Err(failed(error)),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => Err(StoreError::Gone),
         };
@@ -164,58 +177,81 @@ where
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "busy_timeout", 5000)?;
-    // A small box: the page cache need not hold more than a few files.
-    connection.pragma_update(None, "cache_size", -1024)?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (step, next) in STEPS.iter().zip(1i64..) {
-        if version < next {
-            connection
-                .execute_batch(&format!("begin immediate; {step} pragma user_version = {next}; commit;"))?;
-        }
-    }
-    Ok(connection)
+/// The one thread that owns the connection.
+struct Keeper {
+    place: Place,
+    /// None: the disk failed under it, and the next job opens it anew.
+    connection: Option<Connection>,
+    broken: CancellationToken,
 }
 
-/// Keeps space for a worse day, if there is some now.
-fn lay_by(reserve: &Path) {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(reserve);
-    let kept = file.is_ok_and(|file| {
-        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES).is_ok()
-    });
-    if !kept {
-        drop(fs::remove_file(reserve));
-    }
-}
-
-/// True if there was anything to give up.
-fn give_up(reserve: &Path) -> bool {
-    let given_up = fs::remove_file(reserve).is_ok();
-    if given_up {
-        tracing::error!("the disk is full; the reserve is given up");
-    }
-    given_up
-}
-
-fn serve(connection: &Connection, waiting: &mpsc::Receiver<Box<dyn Job>>, reserve: &Path) {
-    while let Ok(first) = waiting.recv() {
-        let mut batch = vec![first];
-        batch.extend(waiting.try_iter().take(BATCH - 1));
-        let committed = commit_together(connection, &mut batch).map_err(|error| {
-            drop(connection.execute_batch("rollback"));
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
-                give_up(reserve);
+impl Keeper {
+    fn serve(&mut self, waiting: &mpsc::Receiver<Box<dyn Job>>) {
+        let mut next = None;
+        while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
+            let mut batch = vec![first];
+            while batch.len() < BATCH && batch.last().is_none_or(|job| !job.is_alone()) {
+                let Ok(job) = waiting.try_recv() else { break };
+                if job.is_alone() {
+                    next = Some(job);
+                    break;
+                }
+                batch.push(job);
             }
-            error.to_string()
-        });
-        for job in batch {
-            job.answer(committed.clone());
+            let done = self.commit(&mut batch);
+            for job in batch {
+                job.answer(done.as_ref().copied());
+            }
         }
     }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.place.connect()?,
+        };
+        let done = match batch {
+            [job] if job.is_alone() => job.work(&connection).map(drop),
+            _ => commit_together(&connection, batch),
+        };
+        let Err(error) = &done else {
+            self.connection = Some(connection);
+            return done;
+        };
+        drop(connection.execute_batch("rollback"));
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => {
+                self.place.give_up();
+                self.connection = Some(connection);
+            }
+            // A disk that became read-only may come back as another mount: everything is opened anew.
+            Some(ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                tracing::error!(%error, "the database cannot be written; it is opened anew");
+            }
+            _ if is_corrupt(error) => {
+                self.place.mark();
+                self.broken.cancel();
+                self.connection = Some(connection);
+            }
+            _ => self.connection = Some(connection),
+        }
+        done
+    }
+}
+
+/// No fault of the job's own: whoever writes next fares no better.
+fn is_of_the_disk(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+        )
+    )
 }
 
 fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
@@ -254,7 +290,11 @@ mod tests {
         assert!(good.is_ok() && bad.is_err() && other.is_ok());
         let again = Store::open(folder.path()).unwrap();
         let keys = again
-            .run(|db| db.query_row("select group_concat(key) from meta", [], |row| row.get::<_, String>(0)))
+            .run(|db| {
+                db.query_row("select group_concat(key) from meta where key < 'd'", [], |row| {
+                    row.get::<_, String>(0)
+                })
+            })
             .await
             .unwrap();
         assert_eq!(keys, "a,c");

@@ -3,7 +3,14 @@
 
 mod pace;
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::SecondsFormat;
@@ -16,14 +23,15 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
-use tokio_util::{io::ReaderStream, sync::CancellationToken};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
     api_session::ApiSession,
     capture::{
         complete::Body,
-        spool::{Entry, Spool, aside::Aside},
+        sealed::{BrokenSeal, SealedFile},
+        spool::{BodyError, Entry, Spool, aside::Aside},
     },
     clients::Patience,
     failure::Failure,
@@ -243,15 +251,16 @@ impl Uploader {
     }
 
     async fn put(&self, entry: &Entry, token: &str) -> Outcome {
+        let torn = Arc::new(AtomicBool::new(false));
         let body = match self.spool.body(entry.sequence).await {
-            Ok(Some(Body::Inline(content))) if content.len() as u64 == entry.size => content.into(),
-            Ok(Some(Body::Inline(_))) => return Outcome::Torn("its copy has another size".to_owned()),
-            Ok(Some(Body::File(path))) => match open_copy(&path, entry.size).await {
-                Ok(file) => reqwest::Body::wrap_stream(ReaderStream::new(file)),
+            Ok(Some(Body::Inline(content))) => content.into(),
+            Ok(Some(Body::File(copy))) => match open_copy(&copy).await {
+                Ok(file) => reqwest::Body::wrap_stream(copy.stream(file, Arc::clone(&torn))),
                 Err(outcome) => return outcome,
             },
             Ok(None) => return Outcome::Renumbered,
-            Err(error) => return Outcome::Store(error),
+            Err(BodyError::Torn(seal)) => return Outcome::Torn(seal.to_string()),
+            Err(BodyError::Store(error)) => return Outcome::Store(error),
         };
         let id = UploadId::of(&self.thing, &entry.path, entry.hash);
         let url = match self.fleet_api.join(&format!("/v1/uploads/{id}")) {
@@ -278,14 +287,16 @@ impl Uploader {
                     Outcome::Failed(Failure::Unusable(format!("the receipt's {field} is not the entry's")))
                 }
             },
+            // The body broke off because of it, whatever that looked like from outside.
+            Err(_) if torn.load(Ordering::Relaxed) => Outcome::Torn(BrokenSeal.to_string()),
             Err(failure) => Outcome::Failed(failure),
         }
     }
 }
 
 /// A copy that is gone or has another size is torn. Whatever else is wrong with it may pass.
-async fn open_copy(path: &Path, size: u64) -> Result<tokio::fs::File, Outcome> {
-    let file = match tokio::fs::File::open(path).await {
+async fn open_copy(copy: &SealedFile) -> Result<tokio::fs::File, Outcome> {
+    let file = match tokio::fs::File::open(&copy.path).await {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Outcome::Torn("its copy is gone".to_owned()));
@@ -293,7 +304,7 @@ async fn open_copy(path: &Path, size: u64) -> Result<tokio::fs::File, Outcome> {
         Err(error) => return Err(unreadable(&error)),
     };
     match file.metadata().await {
-        Ok(metadata) if metadata.len() == size => Ok(file),
+        Ok(metadata) if metadata.len() == copy.sealed_len() => Ok(file),
         Ok(_) => Err(Outcome::Torn("its copy has another size".to_owned())),
         Err(error) => Err(unreadable(&error)),
     }

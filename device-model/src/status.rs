@@ -66,6 +66,12 @@ pub enum Alarm {
     BacklogOld,
     /// Too little free space: the share is not captured.
     DiskLow,
+    /// The spool holds as much as it may: the share is not captured.
+    SpoolFull,
+    /// The box's database cannot be written now: the share is not captured.
+    StoreFailing,
+    /// The box's database could not be read at its last start; a fresh one began, and the share is read again.
+    StoreReplaced,
     /// The fleet API refuses the box's uploads.
     UploadsRefused,
     /// The LAN journal could not be read; what was saved runs.

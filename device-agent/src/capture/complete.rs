@@ -2,18 +2,22 @@
 //! writing to it, the same before and after.
 
 use std::{
-    fs::{File, Metadata},
-    io::{self, Read, Write},
-    os::unix::fs::MetadataExt,
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use device_model::upload::ContentHash;
 use sha2::{Digest, Sha256};
 
-use crate::capture::{
-    beneath,
-    lease::{self, Probe},
+use crate::{
+    capture::{
+        beneath,
+        lease::{self, Probe},
+        sealed::{ContentKey, SealedFile, Sealer},
+    },
+    durable,
 };
 
 /// Contents up to this size travel in the database; bigger ones in a file beside it.
@@ -36,8 +40,8 @@ pub struct Whole {
 #[derive(Debug)]
 pub enum Body {
     Inline(Vec<u8>),
-    /// A file in the spool's folder, durable already.
-    File(PathBuf),
+    /// In the spool's folder, durable already.
+    File(SealedFile),
 }
 
 /// What tells that a file was not touched since.
@@ -93,7 +97,7 @@ impl Stamp {
     }
 }
 
-/// Reads the file at `path` below `share`; a big one is copied into `spool` as it is read.
+/// Reads the file at `path` below `share`; a big one is copied into `spool`, sealed, as it is read.
 pub fn read(share: &Path, path: &[u8], spool: &Path) -> Result<Whole, Incomplete> {
     for _ in 0..READS {
         let file = open(share, path)?;
@@ -142,16 +146,16 @@ fn found<T>(looked: io::Result<Option<T>>) -> Result<T, Incomplete> {
 
 /// Throws away a body that nobody wants.
 pub fn discard(body: &Body) {
-    if let Body::File(path) = body {
+    if let Body::File(copy) = body {
         // If it stays, the sweep at the next start takes it.
-        drop(std::fs::remove_file(path));
+        drop(fs::remove_file(&copy.path));
     }
 }
 
 fn read_through(file: &mut impl Read, spool: &Path) -> Result<(ContentHash, u64, Body), Incomplete> {
     let mut hasher = Sha256::new();
     let mut inline = Vec::new();
-    let mut copy: Option<draft::Draft> = None;
+    let mut copy: Option<Draft> = None;
     let mut size = 0u64;
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -169,60 +173,58 @@ fn read_through(file: &mut impl Read, spool: &Path) -> Result<(ContentHash, u64,
             continue;
         }
         if copy.is_none() {
-            let mut draft = draft::Draft::new(spool).map_err(Incomplete::Spool)?;
-            draft.file.write_all(&inline).map_err(Incomplete::Spool)?;
+            let mut draft = Draft::new(spool).map_err(Incomplete::Spool)?;
+            draft.write(&inline).map_err(Incomplete::Spool)?;
             inline = Vec::new();
             copy = Some(draft);
         }
         if let Some(draft) = &mut copy {
-            draft.file.write_all(part).map_err(Incomplete::Spool)?;
+            draft.write(part).map_err(Incomplete::Spool)?;
         }
     }
     let hash = ContentHash(hasher.finalize().into());
     let body = match copy {
         None => Body::Inline(inline),
-        Some(draft) => Body::File(draft.keep(spool).map_err(Incomplete::Spool)?),
+        Some(draft) => Body::File(draft.keep(spool, size).map_err(Incomplete::Spool)?),
     };
     Ok((hash, size, body))
 }
 
-/// A copy in the making, which removes itself unless it is kept.
-mod draft {
-    use std::{
-        fs::{self, File},
-        io,
-        os::unix::fs::OpenOptionsExt,
-        path::{Path, PathBuf},
-    };
+/// A sealed copy in the making, which removes itself unless it is kept.
+pub struct Draft {
+    sealer: Option<Sealer<File>>,
+    key: ContentKey,
+    path: Option<PathBuf>,
+}
 
-    use crate::durable;
-
-    pub struct Draft {
-        pub file: File,
-        path: Option<PathBuf>,
+impl Draft {
+    pub fn new(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(format!("{:032x}", rand::random::<u128>()));
+        let mut options = File::options();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+        let key = ContentKey::random();
+        Ok(Self { sealer: Some(Sealer::new(&key, file)), key, path: Some(path) })
     }
 
-    impl Draft {
-        pub fn new(folder: &Path) -> io::Result<Self> {
-            let path = folder.join(format!("{:032x}", rand::random::<u128>()));
-            let mut options = fs::OpenOptions::new();
-            let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-            Ok(Self { file, path: Some(path) })
-        }
-
-        /// Makes the content and its entry in the folder durable.
-        pub fn keep(mut self, folder: &Path) -> io::Result<PathBuf> {
-            self.file.sync_all()?;
-            durable::sync_folder(folder)?;
-            self.path.take().ok_or_else(|| io::ErrorKind::NotFound.into())
-        }
+    pub fn write(&mut self, part: &[u8]) -> io::Result<()> {
+        self.sealer.as_mut().map_or(Ok(()), |sealer| sealer.write(part))
     }
 
-    impl Drop for Draft {
-        fn drop(&mut self) {
-            if let Some(path) = &self.path {
-                drop(fs::remove_file(path));
-            }
+    /// Makes the content and its entry in the folder durable.
+    pub fn keep(mut self, folder: &Path, size: u64) -> io::Result<SealedFile> {
+        if let Some(sealer) = self.sealer.take() {
+            sealer.finish()?.sync_all()?;
+        }
+        durable::sync_folder(folder)?;
+        let path = self.path.take().ok_or(io::ErrorKind::NotFound)?;
+        Ok(SealedFile { path, key: self.key.clone(), size })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            drop(fs::remove_file(path));
         }
     }
 }

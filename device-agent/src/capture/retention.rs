@@ -10,7 +10,6 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_model::thing_name::ThingName;
 use rustix::fs::{AtFlags, RenameFlags};
 
 use crate::capture::{
@@ -24,7 +23,6 @@ use crate::capture::{
 
 #[derive(Debug, Clone)]
 pub struct Retention {
-    pub thing: ThingName,
     /// How long a file stays after the receipt for its present content.
     pub keep: TimeDelta,
 }
@@ -38,7 +36,7 @@ impl Retention {
         files: Vec<(SharePath, Stamp)>,
         now: DateTime<Utc>,
     ) -> anyhow::Result<()> {
-        let due = spool.confirmed_before(&self.thing, files, now - self.keep).await?;
+        let due = spool.confirmed_before(files, now - self.keep).await?;
         if due.is_empty() {
             return Ok(());
         }

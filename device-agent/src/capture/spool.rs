@@ -2,8 +2,13 @@
 //! against a receipt.
 
 pub mod aside;
+mod carry;
+pub mod keys;
 mod prune;
+pub mod quota;
 mod retention;
+mod row;
+mod seals;
 
 use std::{
     collections::HashSet,
@@ -21,7 +26,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::Notify;
 
 use crate::{
-    capture::complete::{self, Body, Stamp, Whole},
+    capture::{
+        complete::{self, Body, Stamp, Whole},
+        sealed::{BrokenSeal, SealedFile},
+        spool::{
+            aside::Aside,
+            keys::{KeyId, KeyRing},
+            quota::Quota,
+            row::{Sealed, counter, held, open_head, set_counter, waiting},
+            seals::Seals,
+        },
+    },
     store::{Store, StoreError},
 };
 
@@ -29,7 +44,9 @@ use crate::{
 pub struct Spool {
     store: Store,
     folder: PathBuf,
+    seals: Arc<Seals>,
     added: Arc<Notify>,
+    quota: Arc<Quota>,
 }
 
 /// An entry that waits for its receipt, without its content.
@@ -50,14 +67,38 @@ pub enum Added {
     Unchanged,
     /// The cloud has said that it will never take this content from this path.
     Refused,
+    /// The spool holds as much as it may. It counts as never looked at.
+    Full,
+}
+
+/// Why there is no content.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error(transparent)]
+    Torn(#[from] BrokenSeal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Spool {
-    /// The spool below the state directory; copies that no entry names are swept out.
-    pub async fn open(store: Store, state_dir: &Path) -> anyhow::Result<Self> {
+    /// The spool below the state directory. What an earlier version left in the open, or an earlier key
+    /// sealed, is sealed under the newest key; copies that no entry names are swept out. `quota`: the bytes that may wait.
+    pub async fn open(store: Store, state_dir: &Path, ring: KeyRing, quota: u64) -> anyhow::Result<Self> {
         let folder = state_dir.join("spool");
         fs::create_dir_all(&folder)?;
-        let spool = Self { store, folder, added: Arc::new(Notify::new()) };
+        let seals = store.run(|db| Seals::load_or_make(db, ring)).await?;
+        let spool = Self {
+            store,
+            folder,
+            seals: Arc::new(seals),
+            added: Arc::new(Notify::new()),
+            quota: Arc::new(Quota::new(quota)),
+        };
+        carry::seal_what_is_plain(&spool).await?;
+        if let Err(error) = carry::seal_anew(&spool).await {
+            tracing::warn!(%error, "not all is sealed under the newest key; the next start goes on");
+        }
+        spool.quota.now_held(spool.store.run(held).await?);
         spool.sweep().await?;
         Ok(spool)
     }
@@ -73,13 +114,15 @@ impl Spool {
 
     /// Of these paths and stamps, those that were not yet looked at as they are now.
     pub async fn unseen(&self, seen: Vec<(Vec<u8>, Stamp)>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let seals = Arc::clone(&self.seals);
         self.store
             .run(move |db| {
-                let mut known =
-                    db.prepare_cached("select 1 from observed where path = ?1 and stamp = ?2 and settled")?;
+                let mut known = db.prepare_cached(
+                    "select 1 from observed where path_key = ?1 and stamp = ?2 and settled",
+                )?;
                 let mut unseen = Vec::new();
                 for (path, stamp) in seen {
-                    if !known.exists(params![path, stamp.text])? {
+                    if !known.exists(params![seals.path_key(&path), stamp.text])? {
                         unseen.push(path);
                     }
                 }
@@ -98,66 +141,27 @@ impl Spool {
         settled: bool,
     ) -> Result<Added, StoreError> {
         let Whole { hash, size, stamp, body, .. } = whole;
-        let (content, file) = match body {
-            Body::Inline(content) => (Some(content), None),
-            Body::File(copy) => (None, Some(copy)),
+        let copy = match &body {
+            Body::File(copy) => Some(copy.clone()),
+            Body::Inline(_) => None,
         };
-        let name = file.as_deref().and_then(Path::file_name);
-        let name = name.map(|name| name.to_string_lossy().into_owned());
-        let added = self
-            .store
-            .run(move |db| {
-                let last: Option<Vec<u8>> = db
-                    .prepare_cached("select sha256 from observed where path = ?1")?
-                    .query_row([&path], |row| row.get(0))
-                    .optional()?;
-                db.prepare_cached(
-                    "insert or replace into observed (path, sha256, stamp, settled) values (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![path, hash.0, stamp.text, settled])?;
-                if last.is_some_and(|last| last == hash.0) {
-                    return Ok((Added::Unchanged, None));
-                }
-                let aside: Option<(u64, bool, Option<String>)> = db
-                    .prepare_cached(
-                        "select sequence, refused, file from spool
-                         where path = ?1 and sha256 = ?2 and quarantined is not null order by refused desc",
-                    )?
-                    .query_row(params![path, hash.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                    .optional()?;
-                let torn = match aside {
-                    Some((_, true, _)) => return Ok((Added::Refused, None)),
-                    Some((sequence, false, file)) => {
-                        db.execute("delete from spool where sequence = ?1", [sequence])?;
-                        file
-                    }
-                    None => None,
-                };
-                let sequence = counter(db)? + 1;
-                set_counter(db, sequence)?;
-                db.prepare_cached(
-                    "insert into spool (sequence, path, sha256, size, observed_at, content, file)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                )?
-                .execute(params![
-                    sequence,
-                    path,
-                    hash.0,
-                    size,
-                    observed_at.to_rfc3339(),
-                    content,
-                    name
-                ])?;
-                Ok((Added::New { sequence }, torn))
-            })
-            .await;
-        let added = added.map(|(added, torn)| {
+        let sealed = Sealed::of(&self.seals, path, hash, size, &observed_at, &body);
+        let quota = Arc::clone(&self.quota);
+        let added = match sealed {
+            Ok(sealed) => self.store.run(move |db| sealed.add(db, &stamp.text, settled, &quota)).await,
+            Err(error) => Err(StoreError::Sqlite(error.to_string())),
+        };
+        let added = added.map(|(added, torn, held)| {
+            self.quota.now_held(held);
             if let Some(torn) = torn {
-                complete::discard(&Body::File(self.folder.join(torn)));
+                self.discard(&torn);
             }
             added
         });
-        match (&added, file) {
+        if let Ok(Added::Full) = added {
+            self.quota.deny();
+        }
+        match (&added, copy) {
             (Ok(Added::New { .. }), _) => self.added.notify_one(),
             (_, Some(copy)) => complete::discard(&Body::File(copy)),
             (_, None) => {}
@@ -165,71 +169,80 @@ impl Spool {
         added
     }
 
-    /// The oldest entries that wait.
+    /// The oldest entries that wait. What does not open any more is set aside on the way.
     pub async fn waiting(&self, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.store
-            .run(move |db| {
-                let mut rows = db.prepare_cached(
-                    "select sequence, path, sha256, size, observed_at from spool
-                     where quarantined is null order by sequence limit ?1",
-                )?;
-                let entry = |row: &rusqlite::Row<'_>| {
-                    Ok(Entry {
-                        sequence: row.get(0)?,
-                        path: row.get(1)?,
-                        hash: ContentHash(row.get(2)?),
-                        size: row.get(3)?,
-                        observed_at: time(row, 4)?,
-                    })
-                };
-                rows.query_map([limit], entry)?.collect()
-            })
-            .await
+        loop {
+            let seals = Arc::clone(&self.seals);
+            let (entries, broken) = self.store.run(move |db| waiting(db, &seals, limit)).await?;
+            if broken.is_empty() {
+                return Ok(entries);
+            }
+            for sequence in broken {
+                tracing::error!(sequence, "set an entry aside whose seal is broken or of another key");
+                self.quarantine(sequence, Aside::Torn, BrokenSeal.to_string()).await?;
+            }
+        }
     }
 
-    /// The content of an entry.
-    pub async fn body(&self, sequence: u64) -> Result<Option<Body>, StoreError> {
-        let folder = self.folder.clone();
-        self.store
-            .run(move |db| {
-                db.prepare_cached("select content, file from spool where sequence = ?1")?
-                    .query_row([sequence], |row| {
-                        Ok(match row.get::<_, Option<String>>(1)? {
-                            Some(file) => Body::File(folder.join(file)),
-                            None => Body::Inline(row.get(0)?),
-                        })
-                    })
-                    .optional()
+    /// The content of an entry: nothing, if there is none of this number.
+    pub async fn body(&self, sequence: u64) -> Result<Option<Body>, BodyError> {
+        let (seals, folder) = (Arc::clone(&self.seals), self.folder.clone());
+        let read = self.store.run(move |db| {
+            db.prepare_cached(
+                "select path_key, content_key, size, observed_at, head, content, file
+                 from spool where sequence = ?1",
+            )?
+            .query_row([sequence], |row| {
+                let (size, head) = (row.get(2)?, open_head(row, &seals)?);
+                Ok((size, head, row.get::<_, Option<Vec<u8>>>(5)?, row.get::<_, Option<String>>(6)?))
             })
-            .await
+            .optional()
+        });
+        let Some((size, head, content, file)) = read.await? else {
+            return Ok(None);
+        };
+        let key = head?.content_key;
+        Ok(Some(match file {
+            Some(file) => Body::File(SealedFile { path: folder.join(file), key, size }),
+            None => Body::Inline(key.open(&content.unwrap_or_default())?),
+        }))
     }
 
     /// Drops an entry against its receipt, which is kept.
     pub async fn settle(&self, sequence: u64, receipt: Receipt) -> Result<(), StoreError> {
-        let file = self
+        let content_key = self.seals.content_key(receipt.sha256);
+        let (file, held) = self
             .store
             .run(move |db| {
-                db.prepare_cached("insert or replace into receipts values (?1, ?2, ?3, ?4, ?5, ?6)")?
-                    .execute(params![
-                        sequence,
-                        receipt.upload_id.to_string(),
-                        receipt.sha256.0,
-                        receipt.size,
-                        receipt.version_id,
-                        receipt.received_at.to_rfc3339(),
-                    ])?;
+                db.prepare_cached(
+                    "insert or replace into receipts values
+                     (?1, ?2, (select path_key from spool where sequence = ?1), ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    sequence,
+                    receipt.upload_id.to_string(),
+                    content_key,
+                    receipt.size,
+                    receipt.version_id,
+                    receipt.received_at.to_rfc3339(),
+                ])?;
                 let file: Option<Option<String>> = db
                     .prepare_cached("delete from spool where sequence = ?1 returning file")?
                     .query_row([sequence], |row| row.get(0))
                     .optional()?;
-                Ok(file.flatten())
+                Ok((file.flatten(), held(db)?))
             })
             .await?;
+        self.quota.now_held(held);
         // The ledger first, the copy second: a copy that stays is swept at the next start.
         if let Some(file) = file {
-            complete::discard(&Body::File(self.folder.join(file)));
+            self.discard(&file);
         }
         Ok(())
+    }
+
+    pub fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     /// Goes on above what the cloud has seen. A floor above our own count means that a spool was lost:
@@ -252,6 +265,11 @@ impl Spool {
 
     pub async fn backlog(&self) -> Result<(Backlog, Option<DateTime<Utc>>), StoreError> {
         self.store.run(|db| Ok((backlog(db)?, last_receipt_at(db)?))).await
+    }
+
+    fn discard(&self, file: &str) {
+        // If it stays, the sweep at the next start takes it.
+        drop(fs::remove_file(self.folder.join(file)));
     }
 
     async fn sweep(&self) -> anyhow::Result<()> {
@@ -293,26 +311,16 @@ pub fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
     )
 }
 
+/// The keys that something in the database is sealed under.
+pub fn keys_needed(db: &Connection) -> rusqlite::Result<Vec<KeyId>> {
+    let mut rows = db.prepare(
+        "select substr(head, 1, 8) from spool
+         union select substr(value, 1, 8) from meta where key = 'index_key'",
+    )?;
+    rows.query_map([], |row| row.get(0))?.collect()
+}
+
 pub fn last_receipt_at(db: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
     let last: Option<String> = db.query_row("select max(received_at) from receipts", [], |row| row.get(0))?;
     Ok(last.and_then(|text| text.parse().ok()))
-}
-
-fn counter(db: &Connection) -> rusqlite::Result<u64> {
-    let count: Option<u64> = db
-        .prepare_cached("select value from meta where key = 'sequence'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    Ok(count.unwrap_or(0))
-}
-
-fn set_counter(db: &Connection, count: u64) -> rusqlite::Result<()> {
-    db.prepare_cached("insert or replace into meta values ('sequence', ?1)")?.execute([count]).map(drop)
-}
-
-fn time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
-    let text: String = row.get(column)?;
-    text.parse().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
 }

@@ -36,13 +36,17 @@ pub struct Journal(pub Store);
 
 impl Journal {
     pub async fn read(&self) -> Result<Found, StoreError> {
-        let text = self
+        let (text, is_lost) = self
             .0
             .run(|db| {
-                db.query_row("select machine from lan_journal", [], |row| row.get::<_, String>(0)).optional()
+                let machine =
+                    db.query_row("select machine from lan_journal", [], |row| row.get::<_, String>(0));
+                let is_lost = db.prepare("select 1 from meta where key = 'replaced'")?.exists([])?;
+                Ok((machine.optional()?, is_lost))
             })
             .await?;
         Ok(match text.as_deref().map(serde_json::from_str) {
+            None if is_lost => Found::Corrupt(Box::new(Corrupt::lost())),
             None => Found::Nothing,
             Some(Ok(machine)) => Found::Machine(Box::new(machine)),
             Some(Err(error)) => Found::Corrupt(Box::new(Corrupt::of(&text.unwrap_or_default(), &error))),
@@ -78,6 +82,11 @@ impl Journal {
 }
 
 impl Corrupt {
+    /// It went with a database that could not be read.
+    fn lost() -> Self {
+        Self { error: "the database was replaced".to_owned(), change: None, wanted: None }
+    }
+
     fn of(text: &str, error: &serde_json::Error) -> Self {
         let journal: Value = serde_json::from_str(text).unwrap_or_default();
         let wish = &journal["state"]["wish"];

@@ -10,5 +10,6 @@ mod lan_apply;
 mod polling;
 mod retention;
 mod shadow;
+mod spool;
 mod support;
 mod upload;

@@ -38,7 +38,7 @@ fn thing() -> ThingName {
 }
 
 fn retention() -> Retention {
-    Retention { thing: thing(), keep: TimeDelta::days(30) }
+    Retention { keep: TimeDelta::days(30) }
 }
 
 fn stamp(path: &Path) -> Stamp {

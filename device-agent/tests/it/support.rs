@@ -13,7 +13,10 @@ use std::{
 use device_agent::{
     capture::{
         Capture, MOST_WAITING,
-        spool::{Entry, Spool},
+        spool::{
+            Entry, Spool,
+            keys::{KeyFile, KeyRing},
+        },
     },
     clock::Clock,
     health::Health,
@@ -44,7 +47,11 @@ pub fn light_folder() -> TempDir {
 
 pub async fn spool_in(state: &Path) -> Spool {
     let store = Store::open(state).unwrap();
-    Spool::open(store, state).await.unwrap()
+    Spool::open(store, state, spool_keys(state), u64::MAX).await.unwrap()
+}
+
+pub fn spool_keys(state: &Path) -> KeyRing {
+    KeyFile::find(state, None).load_or_make().unwrap()
 }
 
 /// Long enough that a test that passes did not pass by a look at everything.

@@ -44,7 +44,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{SmallDisk, entries, eventually, spool_in};
+use crate::support::{SmallDisk, entries, eventually, spool_in, spool_keys};
 
 const THING: &str = "tenpo-0001";
 
@@ -466,7 +466,7 @@ async fn a_box_with_a_full_disk_still_starts_and_sends_what_it_has() {
     disk.fill();
 
     let store = Store::open(&state).unwrap();
-    bed.spool = Spool::open(store.clone(), &state).await.unwrap();
+    bed.spool = Spool::open(store.clone(), &state, spool_keys(&state), u64::MAX).await.unwrap();
     disk.fill();
     let lan = FakeLan::open(&bed.state.path().join("lan")).unwrap();
     let (reports, mut reported) = newest::queue(16);

@@ -2,7 +2,10 @@
 
 use rusqlite::{Connection, params};
 
-use crate::{capture::spool::Spool, store::StoreError};
+use crate::{
+    capture::spool::{Spool, row::held},
+    store::StoreError,
+};
 
 /// Why an entry is set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +21,23 @@ impl Spool {
     /// next look at everything reads it again.
     pub async fn quarantine(&self, sequence: u64, why: Aside, reason: String) -> Result<(), StoreError> {
         let refused = why == Aside::Refused;
-        self.store
+        let waits = self
+            .store
             .run(move |db| {
                 db.execute(
-                    "delete from observed where (path, sha256) in
-                     (select path, sha256 from spool where sequence = ?1)",
+                    "delete from observed where (path_key, content_key) in
+                     (select path_key, content_key from spool where sequence = ?1)",
                     [sequence],
                 )?;
                 db.execute(
                     "update spool set quarantined = ?2, refused = ?3 where sequence = ?1",
                     params![sequence, reason, refused],
-                )
-                .map(drop)
+                )?;
+                held(db)
             })
-            .await
+            .await?;
+        self.quota.now_held(waits);
+        Ok(())
     }
 
     /// Lets everything that was set aside be tried again. Answers how much that is.

@@ -1,16 +1,15 @@
 //! Which files of the share the cloud has, and since when.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use device_model::{
-    thing_name::ThingName,
-    upload::{ContentHash, UploadId},
-};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::{
-    capture::{complete::Stamp, spool::Spool},
+    capture::{
+        complete::Stamp,
+        spool::{Spool, seals::LookUp},
+    },
     store::StoreError,
 };
 
@@ -21,21 +20,17 @@ impl Spool {
     /// the present content last before that time.
     pub async fn confirmed_before(
         &self,
-        thing: &ThingName,
         mut files: Vec<(Vec<u8>, Stamp)>,
         before: DateTime<Utc>,
     ) -> Result<Vec<(Vec<u8>, Stamp)>, StoreError> {
-        let confirmed = Arc::new(self.store.run(move |db| confirmed(db, before)).await?);
         let mut found = Vec::new();
         while !files.is_empty() {
             let rest = files.split_off(files.len().min(LOOK_UP));
-            let (confirmed, thing) = (Arc::clone(&confirmed), thing.clone());
+            let seals = Arc::clone(&self.seals);
             let looked_up = self.store.run(move |db| {
                 let mut found = Vec::new();
                 for (path, stamp) in files {
-                    if let Some(hash) = settled(db, &path, &stamp)?
-                        && confirmed.contains(&UploadId::of(&thing, &path, hash).to_string())
-                    {
+                    if is_confirmed(db, &seals.path_key(&path), &stamp, before)? {
                         found.push((path, stamp));
                     }
                 }
@@ -48,21 +43,19 @@ impl Spool {
     }
 }
 
-/// The uploads whose last receipt is older.
-fn confirmed(db: &Connection, before: DateTime<Utc>) -> rusqlite::Result<HashSet<String>> {
-    db.prepare("select upload_id from receipts group by upload_id having max(received_at) < ?1")?
-        .query_map([before.to_rfc3339()], |row| row.get(0))?
-        .collect()
-}
-
-/// What stands at the path, if it is known well and nothing of the path waits.
-fn settled(db: &Connection, path: &[u8], stamp: &Stamp) -> rusqlite::Result<Option<ContentHash>> {
-    let hash: Option<[u8; 32]> = db
-        .prepare_cached(
-            "select sha256 from observed where path = ?1 and stamp = ?2 and settled
-             and not exists (select 1 from spool where spool.path = ?1)",
-        )?
-        .query_row(params![path, stamp.text], |row| row.get(0))
-        .optional()?;
-    Ok(hash.map(ContentHash))
+/// Whether what stands at the path is known well, nothing of the path waits, and the last receipt for the
+/// content is older.
+fn is_confirmed(
+    db: &Connection,
+    path_key: &LookUp,
+    stamp: &Stamp,
+    before: DateTime<Utc>,
+) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "select 1 from observed join receipts using (path_key, content_key)
+         where path_key = ?1 and stamp = ?2 and settled
+           and not exists (select 1 from spool where spool.path_key = ?1)
+         group by content_key having max(received_at) < ?3",
+    )?
+    .exists(params![path_key, stamp.text, before.to_rfc3339()])
 }
