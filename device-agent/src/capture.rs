@@ -49,6 +49,8 @@ const AT_ONCE: usize = 4;
 /// A file touched this shortly ago could change again within the resolution of its time stamps.
 const SETTLED_AFTER_S: i64 = 2;
 const LOOK_UP: usize = 256;
+/// Looks at new folders, at once.
+const MOST_WALKS: usize = 4;
 /// What waits to be read; beyond this the share itself remembers it.
 pub const MOST_WAITING: usize = 10_000;
 /// How often what is gone from the share, or old, is looked for.
@@ -111,6 +113,8 @@ impl Capture {
                         self.scope.released_by(&path).into_iter().for_each(|path| queue.add(path));
                         queue.add(path);
                     }
+                    // Too many at once, or a look at everything is due anyway: that finds them all.
+                    Noticed::Folder(_) if rescan_due || walking >= MOST_WALKS => rescan_due = true,
                     Noticed::Folder(path) => {
                         walking += 1;
                         tasks.spawn(self.clone().walk_folder(source.view(), path));
@@ -241,9 +245,11 @@ impl Capture {
         let (size, leased) = (whole.size, whole.leased);
         if !leased {
             static TOLD: Once = Once::new();
-            // A fault of the set-up, and a small one: a half file would be followed by the whole one.
+            // A small fault: a half file would be followed by the whole one.
             TOLD.call_once(|| {
-                tracing::error!("no leases on the share: the agent must run as the owner of its files");
+                tracing::error!(
+                    "no leases on the share; of a folder on this machine the agent must own the files"
+                );
             });
         }
         if let Added::New { sequence } = self.spool.add(path, whole, observed_at, settled).await? {

@@ -172,4 +172,22 @@ mod tests {
         assert!(!is_early("1", SETTLE) && !is_early("2", SETTLE / 2));
         assert!(!resting.is_early(b"g", &stamp("1"), start));
     }
+
+    #[test]
+    fn what_is_gone_is_not_waited_for() {
+        let share = tempfile::tempdir().unwrap();
+        let resting = Mutex::new(none());
+        let looked = Looked { share: share.path().to_owned(), scope: Arc::default(), resting };
+        let path = share.path().join("f");
+        std::fs::File::create(&path).unwrap();
+        let waited_for = || looked.resting(|resting| resting.seen.len());
+
+        assert!(!looked.rests(b"f").unwrap());
+        looked.walk(b"").unwrap();
+        assert_eq!(waited_for(), 1);
+        std::fs::remove_file(&path).unwrap();
+        looked.walk(b"").unwrap();
+
+        assert_eq!(waited_for(), 0);
+    }
 }

@@ -1,9 +1,9 @@
 //! Some receipt computers write a data file and then, to say that it is complete, a trigger file of the
 //! same stem: the data file counts only once its trigger is there.
 
-use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
+use std::{collections::BTreeSet, path::Path, str::FromStr};
 
-use crate::capture::source::SharePath;
+use crate::capture::{beneath, source::SharePath};
 
 /// `*.csv=*.idx`: what `*` stands for is the stem. Upper and lower case are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +30,10 @@ impl Trigger {
         let Some(stem) = self.data.stem(name) else {
             return true;
         };
-        self.trigger.around(stem).into_iter().any(|name| {
-            let trigger = share.join(OsStr::from_bytes(&[folder, &name].concat()));
-            trigger.symlink_metadata().is_ok_and(|found| found.is_file())
-        })
+        let is_there = |name: Vec<u8>| {
+            beneath::metadata(share, &[folder, &name].concat()).is_ok_and(|found| found.is_some())
+        };
+        self.trigger.around(stem).into_iter().any(is_there)
     }
 
     /// The data files that this file releases, if it is a trigger. Not all of them need be there.

@@ -113,7 +113,7 @@ impl Run {
     }
 
     fn step(&mut self) {
-        let done = match self.random.random_range(0..12) {
+        let done = match self.random.random_range(0..13) {
             0..=2 => Some(self.save()),
             3 => self.append(),
             4 => self.rename(),
@@ -123,6 +123,7 @@ impl Run {
             8 => self.write_to_open(),
             9 => self.close_one(),
             10 => self.make_folder(),
+            11 => self.remove_folder(),
             _ => self.rename_folder(),
         };
         self.model.story.extend(done);
@@ -210,6 +211,16 @@ impl Run {
         fs::create_dir(self.on_disk(&folder)).unwrap();
         self.model.folders.push(folder.clone());
         Some(format!("mkdir {folder}"))
+    }
+
+    /// With all that is below it.
+    fn remove_folder(&mut self) -> Option<String> {
+        let gone = self.model.folders.iter().filter(|folder| !folder.is_empty()).choose(&mut self.random)?;
+        let gone = gone.clone();
+        fs::remove_dir_all(self.on_disk(&gone)).unwrap();
+        self.model.folders.retain(|folder| !folder.starts_with(&gone));
+        self.model.names.retain(|path, _| !path.starts_with(&gone));
+        Some(format!("rm {gone}"))
     }
 
     fn rename_folder(&mut self) -> Option<String> {

@@ -24,7 +24,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use crate::{
     capture::{Share, put},
-    support::{NEVER, entries, eventually},
+    support::{NEVER, entries, eventually, light_folder},
 };
 
 const CAP: u64 = 1024 * 1024;
@@ -33,9 +33,13 @@ const SOON: Duration = Duration::from_millis(20);
 /// Paths, and the sha256 of what stands there.
 type Tree = BTreeSet<(Vec<u8>, [u8; 32])>;
 
+fn deep(folder: &str) -> String {
+    format!("{folder}/{}", ["d".repeat(200).as_str(); 5].join("/"))
+}
+
 /// Files that must be captured under these very names.
 fn honest(root: &Path, folder: &str) -> Tree {
-    let deep = format!("{folder}/{}", ["d".repeat(200).as_str(); 5].join("/"));
+    let deep = deep(folder);
     fs::create_dir_all(root.join(&deep)).unwrap();
     let longest = format!("{deep}/{}", "f".repeat(MAX_PATH_BYTES - deep.len() - 1));
     put(&root.join(format!("{longest}f")), b"one byte too long");
@@ -86,7 +90,7 @@ fn strange(root: &Path, folder: &str) {
     fs::rename(at("socket"), at("moved-socket")).unwrap();
     fs::create_dir(at("folder.csv")).unwrap();
     File::create(at("one-byte-too-big")).unwrap().set_len(CAP + 1).unwrap();
-    File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
+    File::create(at("huge")).unwrap().set_len(64 * CAP).unwrap();
 }
 
 async fn captured(share: &Share) -> Tree {
@@ -116,6 +120,12 @@ async fn of_a_hostile_tree_exactly_the_files_are_captured_under_their_very_names
         [&share.health.excluded, &share.health.too_big, &share.health.too_long];
     let counted = [excluded, too_big, too_long].map(|count| count.load(Ordering::Relaxed));
 
+    // From here on the kernel tells of each file by itself.
+    let watched = format!("{}/watched", deep("late"));
+    fs::create_dir_all(share.path(&deep("late"))).unwrap();
+    share.write(&watched, b"");
+    expected.insert((watched.into_bytes(), ContentHash::of(b"").0));
+    all_captured(&share, &expected).await;
     expected.extend(honest(share.folder.path(), "late"));
     strange(share.folder.path(), "late");
 
@@ -132,17 +142,20 @@ async fn of_a_hostile_tree_exactly_the_files_are_captured_under_their_very_names
 #[test]
 fn a_file_that_is_rewritten_while_it_is_read_is_never_taken_half() {
     device_agent::capture::lease::ignore_lease_signals();
-    let share = tempfile::tempdir().unwrap();
+    let share = light_folder();
     let path = share.path().join("f");
     let contents = [vec![b'a'; 3 * complete::INLINE], vec![b'b'; 2 * complete::INLINE]];
     put(&path, &contents[0]);
     let draft = share.path().join("draft");
     let (stop, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
 
-    let (mut whole, mut not_whole) = (0, 0);
+    let (mut whole, mut not_whole) = (Vec::new(), 0);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            for content in contents.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+            for (round, content) in contents.iter().cycle().enumerate() {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
                 // In place, and by a rename; then two reads in peace.
                 put(&path, content);
                 put(&draft, content);
@@ -151,15 +164,15 @@ fn a_file_that_is_rewritten_while_it_is_read_is_never_taken_half() {
                 while reads.load(Ordering::Relaxed) < seen + 3 && !stop.load(Ordering::Relaxed) {
                     std::thread::yield_now();
                 }
+                // The next write begins somewhere in a read.
+                (0..round % 64 * 20_000).for_each(|_| std::hint::spin_loop());
             }
         });
         for _ in 0..300 {
             match complete::read(share.path(), b"f", share.path()) {
                 Ok(read) => {
                     complete::discard(&read.body);
-                    whole += 1;
-                    let hashes = contents.each_ref().map(|content| ContentHash::of(content));
-                    assert!(hashes.contains(&read.hash), "{} bytes of it", read.size);
+                    whole.push(read.hash);
                 }
                 Err(_) => not_whole += 1,
             }
@@ -168,7 +181,9 @@ fn a_file_that_is_rewritten_while_it_is_read_is_never_taken_half() {
         stop.store(true, Ordering::Relaxed);
     });
 
-    assert!(whole > 0 && not_whole > 0, "{whole} and {not_whole}");
+    let hashes = contents.map(|content| ContentHash::of(&content));
+    assert!(whole.iter().all(|hash| hashes.contains(hash)));
+    assert!(!whole.is_empty() && not_whole > 0, "{} and {not_whole}", whole.len());
 }
 
 #[tokio::test]
@@ -310,4 +325,18 @@ async fn a_share_that_goes_away_is_told_of_and_is_captured_when_it_is_back() {
     unreadable(false).await;
     share.write("again.csv", b"again");
     share.captured(b"again.csv", b"again").await;
+}
+
+#[tokio::test]
+async fn of_more_new_folders_than_are_looked_at_at_once_none_is_missed() {
+    let share = Share::watched(NEVER).await;
+
+    for folder in 0..200 {
+        fs::create_dir_all(share.path(&format!("{folder}/below"))).unwrap();
+        share.write(&format!("{folder}/below/a.csv"), b"a");
+    }
+
+    for folder in 0..200 {
+        share.captured(format!("{folder}/below/a.csv").as_bytes(), b"a").await;
+    }
 }
