@@ -29,7 +29,8 @@ impl Backoff {
         self.failures = 0;
     }
 
-    fn ceiling(&self) -> Duration {
+    /// The most that the next wait may be.
+    pub fn ceiling(&self) -> Duration {
         let doubled = 2u32.saturating_pow(self.failures.min(16));
         self.first.saturating_mul(doubled).min(self.most)
     }

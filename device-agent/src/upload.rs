@@ -181,14 +181,14 @@ impl Uploader {
             }
             Failure::Forbidden => REFUSED_WAIT,
             Failure::Busy { retry_after, .. } => {
-                let jitter = pace.backoff.next_wait();
-                retry_after.map_or(jitter, |asked| asked + jitter.min(asked))
+                // Not before it is asked for; and a cloud that goes on asking is come back to less often.
+                retry_after.unwrap_or_default() + pace.wait()
             }
-            Failure::Unauthorized | Failure::Line(_) => pace.backoff.next_wait(),
+            Failure::Unauthorized | Failure::Line(_) => pace.wait(),
             // Maybe only this one: it steps back, so that it cannot hold the others up.
             Failure::Unusable(_) | Failure::Local(_) => {
                 pace.defer(entry.sequence);
-                pace.backoff.next_wait().min(SHORT_WAIT)
+                pace.wait().min(SHORT_WAIT)
             }
         };
         pace.pause(wait);

@@ -55,10 +55,17 @@ impl Pace {
         let StoreError::Sqlite(error) = error else {
             return Err(error.into());
         };
-        let wait = self.backoff.next_wait();
+        let wait = self.wait();
         self.pause(wait);
         self.tell(&Failure::Local(error));
         Ok(())
+    }
+
+    /// How long to wait after a failure. What fails while all are waiting was on its way together with
+    /// what failed first: that is one failure, and it says nothing new about the next try.
+    pub fn wait(&mut self) -> Duration {
+        let waiting = self.paused_until.is_some_and(|until| Instant::now() < until);
+        if waiting { Duration::ZERO } else { self.backoff.next_wait() }
     }
 
     pub fn pause(&mut self, wait: Duration) {
@@ -74,5 +81,26 @@ impl Pace {
             Failure::Forbidden => tracing::error!("the fleet API refuses this box; its uploads wait"),
             other => tracing::warn!(error = %other, "uploads wait; they are tried again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_together_is_one_failure() {
+        let mut pace = Pace::new();
+        let first = Duration::from_mins(1);
+        pace.pause(first);
+        let until = pace.paused_until;
+
+        for _ in 0..4 {
+            let wait = pace.wait();
+            pace.pause(wait);
+        }
+
+        assert_eq!(pace.paused_until, until);
+        assert_eq!(pace.backoff.ceiling(), FIRST_WAIT);
     }
 }
