@@ -150,7 +150,7 @@ impl IntoResponse for ApiError {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
             }
             _ => {}
         }
@@ -162,8 +162,7 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => Self::unavailable("the database", error),
-            // Waited too long for a lock, or for anything else.
-            sqlx::Error::Database(ref told) if matches!(told.code().as_deref(), Some("55P03" | "57014")) => {
+            sqlx::Error::Database(ref told) if told.code().is_some_and(|code| passes(&code)) => {
                 Self::unavailable("the database", error)
             }
             // Judged before it came here, as far as anybody thought of it: a NUL in a text or in JSON,
@@ -176,6 +175,14 @@ impl From<sqlx::Error> for ApiError {
             _ => Self::Internal(error.into()),
         }
     }
+}
+
+/// Whether what Postgres told passes by itself: it waited too long for a lock or for anything else, it
+/// stops, crashes, starts or moves, or it has no room for one more connection.
+fn passes(code: &str) -> bool {
+    matches!(code, "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "25006")
+        || code.starts_with("08")
+        || code.starts_with("53")
 }
 
 impl From<Faults> for ApiError {

@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
+use fleet_api::error::ApiError;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -252,4 +253,17 @@ async fn boxes_are_found_by_what_people_call_them(db: PgPool) {
     assert_eq!(found("p-tenpo-0002").await, ["tenpo-0002"]);
     assert_eq!(found("はな").await, ["tenpo-0001", "tenpo-0002"]);
     assert_eq!(found("ゆり").await, Vec::<String>::new());
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_database_that_crashes_starts_or_is_full_is_unavailable_for_now(db: PgPool) {
+    let told = async |code: &str| {
+        let statement = format!("do $$ begin raise exception using errcode = '{code}'; end $$");
+        ApiError::from(sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&db).await.unwrap_err())
+    };
+
+    for code in ["57P01", "57P02", "57P03", "53300", "08006"] {
+        assert!(matches!(told(code).await, ApiError::Unavailable { .. }), "{code}");
+    }
+    assert!(matches!(told("22012").await, ApiError::Internal(_)));
 }
