@@ -1,4 +1,4 @@
-//! The operator's door, on a loopback port of its own: faults on request, and what is connected.
+//! The operator's door, on a loopback port of its own: faults on request, whom they hit, and what is connected.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ struct Disconnect {
 }
 
 async fn state(State(hub): State<Hub>) -> Json<Value> {
-    Json(json!({ "connected": hub.broker.connected() }))
+    Json(json!({ "connected": hub.broker.connected(), "faultHits": hub.faults.hits() }))
 }
 
 async fn set(

@@ -1,13 +1,13 @@
 //! Faults on request: a service refuses, delays or fails until told otherwise, so that its users can be tested.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
     Iot,
@@ -35,6 +35,7 @@ pub enum Fault {
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     standing: Arc<Mutex<HashMap<Service, Standing>>>,
+    hits: Arc<Mutex<BTreeMap<Service, u64>>>,
     presence: Arc<Mutex<PresenceFaults>>,
 }
 
@@ -78,7 +79,13 @@ impl Faults {
         if let Some(left) = &mut it.left {
             *left -= 1;
         }
+        *self.hits.lock().entry(service).or_default() += 1;
         Some(it.fault)
+    }
+
+    /// How many requests faults have hit since the start.
+    pub fn hits(&self) -> BTreeMap<Service, u64> {
+        self.hits.lock().clone()
     }
 
     /// Lifecycle events twice, and (or) each after the one that follows it.

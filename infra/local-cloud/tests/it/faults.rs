@@ -69,6 +69,9 @@ async fn a_cut_request_was_done_and_a_refused_one_was_not() {
     assert!(there("cut").await, "only its answer was lost");
     assert!(!there("refused").await);
     assert_eq!(post(&cloud, "faults", json!({"service": "iot", "fault": "nonsense"})).await, 400);
+    let state: Value =
+        reqwest::get(format!("http://{}/state", cloud.admin())).await.unwrap().json().await.unwrap();
+    assert_eq!(state["faultHits"], json!({"iot": 2}));
 }
 
 /// The status that each service answers with now: 200, or what was asked for.
