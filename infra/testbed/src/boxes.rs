@@ -91,6 +91,11 @@ impl RecehubBox {
         Ok(())
     }
 
+    /// Has the agent run with other surroundings from its next start on.
+    pub fn run_agent_as(&mut self, program: Program) {
+        self.agent_program = program;
+    }
+
     /// What starts this box's agent, without its sub-command.
     pub fn agent_program(&self) -> &Program {
         &self.agent_program

@@ -16,6 +16,7 @@ use crate::{
     wait::until,
 };
 
+const CLOUD_READY: &str = "cloud.json";
 const READY: Duration = Duration::from_secs(30);
 
 /// What the local cloud tells once it is ready.
@@ -61,16 +62,15 @@ impl Cloud {
     }
 }
 
-pub async fn start_cloud(
+pub fn cloud_program(
     folder: &Path,
     ports: &mut Ports,
     secrets: &Secrets,
     fleet_api: &str,
-) -> Result<(Process, Cloud)> {
-    let ready = fresh(folder, "cloud.json")?;
+) -> Result<Program> {
     let template = source("infra/aws/recehub.yaml")?;
     let address = |port: u16| format!("127.0.0.1:{port}");
-    let program = Program::ours("local-cloud", "local-cloud")?
+    Ok(Program::ours("local-cloud", "local-cloud")?
         .flag("--state", folder.join("cloud").display())
         .flag("--template", template.display())
         .flag("--listen", address(ports.take("aws")?))
@@ -85,7 +85,11 @@ pub async fn start_cloud(
         .env("LOCAL_CLOUD_ADMIN_KEYS", secrets.admin_key.as_pair())
         .env("LOCAL_CLOUD_ROLE_KEYS", format!("ApiRole={}", secrets.api_key.as_pair()))
         .arg("--allow-http-destinations")
-        .flag("--ready-file", ready.display());
+        .flag("--ready-file", folder.join(CLOUD_READY).display()))
+}
+
+pub async fn start_cloud(folder: &Path, program: &Program) -> Result<(Process, Cloud)> {
+    let ready = fresh(folder, CLOUD_READY)?;
     let mut process = program.start(&folder.join("log"))?;
     let cloud = wait_ready(&mut process, &ready).await?;
     Ok((process, cloud))

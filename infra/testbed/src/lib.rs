@@ -8,6 +8,7 @@
 //! `cargo xtask up` and every end-to-end test start this same Testbed, so that the laptop demo is
 //! tested by every test.
 
+pub mod aws;
 pub mod boxes;
 pub mod cloud;
 pub mod line;

@@ -43,7 +43,9 @@ pub struct Count {
     pub connections: AtomicU64,
     pub sent: AtomicU64,
     pub received: AtomicU64,
-    /// Connections that the line broke while what the box had sent last was not answered yet.
+    /// Connections on which the box waits for an answer, as it changes.
+    pub waiting: watch::Sender<u64>,
+    /// Connections that ended so, whoever ended them: the line, the box or the far end.
     pub interrupted: AtomicU64,
 }
 
@@ -146,25 +148,62 @@ async fn carry(
     }
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
-    let unanswered = AtomicBool::new(false);
+    let asking = Asking { count: &count, unanswered: AtomicBool::new(false) };
     let (sent, received) = (condition.clone(), condition.clone());
-    let both = async {
-        tokio::join!(
-            pump(near_in, far_out, sent, |bytes| {
-                unanswered.store(true, Ordering::Relaxed);
-                count.sent.fetch_add(bytes, Ordering::Relaxed);
-            }),
-            pump(far_in, near_out, received, |bytes| {
-                unanswered.store(false, Ordering::Relaxed);
-                count.received.fetch_add(bytes, Ordering::Relaxed);
-            }),
-        )
+    let upwards = async {
+        pump(near_in, far_out, sent, |bytes| {
+            asking.asked();
+            count.sent.fetch_add(bytes, Ordering::Relaxed);
+        })
+        .await;
+        asking.ended();
+    };
+    let downwards = async {
+        pump(far_in, near_out, received, |bytes| {
+            asking.answered();
+            count.received.fetch_add(bytes, Ordering::Relaxed);
+        })
+        .await;
+        asking.ended();
     };
     tokio::select! {
-        _ = both => {}
-        _ = condition.wait_for(|now| *now == Condition::Down) => {
-            count.interrupted.fetch_add(unanswered.load(Ordering::Relaxed).into(), Ordering::Relaxed);
+        _ = async { tokio::join!(upwards, downwards) } => {}
+        _ = condition.wait_for(|now| *now == Condition::Down) => asking.ended(),
+    }
+}
+
+/// Whether the box waits for an answer on a connection, as the counts tell it.
+struct Asking<'a> {
+    count: &'a Count,
+    unanswered: AtomicBool,
+}
+
+impl Asking<'_> {
+    fn asked(&self) {
+        if !self.unanswered.swap(true, Ordering::Relaxed) {
+            self.count.waiting.send_modify(|waiting| *waiting += 1);
         }
+    }
+
+    /// True if there was something to answer.
+    fn answered(&self) -> bool {
+        let was = self.unanswered.swap(false, Ordering::Relaxed);
+        if was {
+            self.count.waiting.send_modify(|waiting| *waiting -= 1);
+        }
+        was
+    }
+
+    fn ended(&self) {
+        if self.answered() {
+            self.count.interrupted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.answered();
     }
 }
 

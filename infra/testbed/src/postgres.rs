@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -22,7 +23,9 @@ const SUPERUSER: &str = "postgres";
 const APPLICATION: &str = "recehub";
 
 pub struct Postgres {
-    process: Process,
+    program: Program,
+    logs: PathBuf,
+    process: Option<Process>,
     port: u16,
     password: String,
 }
@@ -31,7 +34,8 @@ pub struct Postgres {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     Full,
-    /// For tests, whose data nobody wants after them.
+    /// For tests, whose data nobody wants after them. A crash of the process alone still costs nothing:
+    /// what was committed has been handed to the kernel.
     None,
 }
 
@@ -61,9 +65,31 @@ impl Postgres {
             .flag("-c", format!("fsync={fsync}"))
             .as_user(user)
             .interrupted_to_end();
-        let mut postgres = Self { process: program.start(logs)?, port, password: password.to_owned() };
-        postgres.wait_until_ready().await?;
+        let (logs, password) = (logs.to_owned(), password.to_owned());
+        let mut postgres = Self { program, logs, process: None, port, password };
+        postgres.start_again().await?;
         Ok(postgres)
+    }
+
+    /// Ends it as a crash would ("immediate shutdown"): transactions are lost where they stand, and the
+    /// next start recovers from the log. Killing the first process alone would leave the others behind.
+    pub async fn crash(&mut self) -> Result<()> {
+        self.process.take().context("Postgres does not run")?.end_by(Signal::QUIT).await
+    }
+
+    pub async fn start_again(&mut self) -> Result<()> {
+        let url = self.superuser_url(SUPERUSER);
+        let process = self.process.insert(self.program.start(&self.logs)?);
+        until("Postgres is ready", Duration::from_secs(30), || {
+            let alive = process.ensure_alive();
+            let url = url.clone();
+            async move {
+                alive?;
+                let connection = PgConnection::connect(&url).await;
+                Ok(connection.is_ok().then_some(()))
+            }
+        })
+        .await
     }
 
     /// An address with every right, for setting things up.
@@ -97,27 +123,15 @@ impl Postgres {
         Ok(db.close().await?)
     }
 
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
     }
 
     pub async fn stop(self) -> Result<()> {
-        self.process.stop().await
-    }
-
-    async fn wait_until_ready(&mut self) -> Result<()> {
-        let url = self.superuser_url(SUPERUSER);
-        let process = &mut self.process;
-        until("Postgres is ready", Duration::from_secs(30), || {
-            let alive = process.ensure_alive();
-            let url = url.clone();
-            async move {
-                alive?;
-                let connection = PgConnection::connect(&url).await;
-                Ok(connection.is_ok().then_some(()))
-            }
-        })
-        .await
+        match self.process {
+            Some(process) => process.stop().await,
+            None => Ok(()),
+        }
     }
 }
 

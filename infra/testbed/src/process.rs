@@ -201,6 +201,14 @@ impl Process {
         Ok(self.child.kill().await?)
     }
 
+    /// Ends it by a signal of its own meaning, and waits until it has ended.
+    pub async fn end_by(mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        let ended = timeout(GRACE, self.child.wait()).await;
+        ended.with_context(|| format!("{} did not end", self.name))??;
+        Ok(())
+    }
+
     /// Stops it without ending it, as a machine under load might; see [`Self::resume`].
     pub fn suspend(&self) -> Result<()> {
         self.signal(Signal::STOP)

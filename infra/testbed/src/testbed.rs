@@ -1,5 +1,7 @@
 //! The Testbed itself: which parts there are, in which order they start and end.
 
+mod crashes;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     boxes::{ApiClient, RecehubBox, Surroundings},
-    cloud::{Cloud, Slack, start_cloud, start_slack},
+    cloud::{Cloud, Slack, cloud_program, start_cloud, start_slack},
     ports::Ports,
     postgres::{Durability, Postgres},
     process::{Process, Program},
@@ -47,7 +49,8 @@ pub struct Testbed {
     pub api: ApiClient,
     pub boxes: Vec<RecehubBox>,
     postgres: Postgres,
-    cloud_process: Process,
+    cloud_process: Option<Process>,
+    cloud_program: Program,
     slack_process: Process,
     api_process: Option<Process>,
     api_program: Program,
@@ -75,7 +78,8 @@ impl Testbed {
         tell("the local cloud and the local Slack");
         let api_port = ports.take("fleet-api")?;
         let fleet_api = format!("http://127.0.0.1:{api_port}");
-        let (cloud_process, cloud) = start_cloud(&folder, &mut ports, &secrets, &fleet_api).await?;
+        let cloud_program = cloud_program(&folder, &mut ports, &secrets, &fleet_api)?;
+        let (cloud_process, cloud) = start_cloud(&folder, &cloud_program).await?;
         let (slack_process, slack) = start_slack(&folder, &mut ports, &secrets, &fleet_api).await?;
 
         tell("the fleet API");
@@ -96,7 +100,8 @@ impl Testbed {
             api,
             boxes: Vec::new(),
             postgres,
-            cloud_process,
+            cloud_process: Some(cloud_process),
+            cloud_program,
             slack_process,
             api_process: Some(api_process),
             api_program: program,
@@ -150,10 +155,11 @@ impl Testbed {
 
     /// Fails if a part has ended that everything stands on: all but the boxes.
     pub fn ensure_foundation(&mut self) -> Result<()> {
-        self.postgres.process().ensure_alive()?;
-        self.cloud_process.ensure_alive()?;
-        self.slack_process.ensure_alive()?;
-        self.api_process.as_mut().map_or(Ok(()), Process::ensure_alive)
+        let others = [self.postgres.process(), self.cloud_process.as_mut(), self.api_process.as_mut()];
+        for process in others.into_iter().flatten().chain([&mut self.slack_process]) {
+            process.ensure_alive()?;
+        }
+        Ok(())
     }
 
     /// Starts parts of boxes again that have ended of themselves; tells which.
@@ -167,23 +173,13 @@ impl Testbed {
 
     /// Processes by name, for whoever wants to look at them.
     pub fn processes(&mut self) -> Vec<(String, u32)> {
-        let fixed = [self.postgres.process(), &mut self.cloud_process, &mut self.slack_process];
         let mut found: Vec<(String, u32)> = Vec::new();
-        let boxes = self.boxes.iter_mut().flat_map(|one| [&mut one.smbd, &mut one.agent]);
-        let others = std::iter::once(&mut self.api_process).chain(boxes).flatten();
-        for process in fixed.into_iter().chain(others) {
+        let fixed = [self.postgres.process(), self.cloud_process.as_mut(), Some(&mut self.slack_process)];
+        let boxes = self.boxes.iter_mut().flat_map(|one| [one.smbd.as_mut(), one.agent.as_mut()]);
+        for process in fixed.into_iter().chain([self.api_process.as_mut()]).chain(boxes).flatten() {
             found.extend(process.pid().ok().map(|pid| (process.name().to_owned(), pid)));
         }
         found
-    }
-
-    pub async fn kill_api(&mut self) -> Result<()> {
-        self.api_process.take().context("the fleet API does not run")?.kill().await
-    }
-
-    pub async fn start_api(&mut self) -> Result<()> {
-        let process = self.api_program.clone().arg("serve").start(&self.folder.join("log"))?;
-        wait_until_ready(self.api_process.insert(process), &self.api).await
     }
 
     /// Ends everything in order: first those who use the others.
@@ -196,7 +192,9 @@ impl Testbed {
             outcome = outcome.and(api.stop().await);
         }
         outcome = outcome.and(self.slack_process.stop().await);
-        outcome = outcome.and(self.cloud_process.stop().await);
+        if let Some(cloud) = self.cloud_process {
+            outcome = outcome.and(cloud.stop().await);
+        }
         outcome.and(self.postgres.stop().await)
     }
 

@@ -6,10 +6,10 @@ pub mod slack;
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use aws_sdk_s3::config::{Credentials, Region};
+use aws_sdk_s3::config::Credentials;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
-use testbed::{Testbed, boxes::RecehubBox, wait::until};
+use testbed::{Testbed, aws, boxes::RecehubBox, wait::until};
 
 /// Long enough for a machine under load; nothing waits for it to pass.
 pub const BOUND: Duration = Duration::from_mins(1);
@@ -34,10 +34,8 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn of(bed: &Testbed) -> Self {
-        let key = &bed.secrets.admin_key;
-        let config = config(bed, Credentials::new(&key.id, &key.secret, None, None, "testbed"));
         let name = bed.cloud.output("BucketName").unwrap().to_owned();
-        Self { s3: aws_sdk_s3::Client::from_conf(config), name }
+        Self { s3: aws::s3_as_admin(bed), name }
     }
 
     pub async fn keys(&self) -> Vec<String> {
@@ -52,7 +50,7 @@ impl Bucket {
 
     /// Tries to put an object with somebody's credentials.
     pub async fn put_as(&self, bed: &Testbed, who: &Credentials, key: &str, content: &[u8]) -> Result<()> {
-        let s3 = aws_sdk_s3::Client::from_conf(config(bed, who.clone()));
+        let s3 = aws::s3(bed, who.clone());
         let body = content.to_vec().into();
         let put = s3.put_object().bucket(&self.name).key(key).if_none_match("*").body(body).send().await;
         Ok(put.map(drop)?)
@@ -63,16 +61,6 @@ impl Bucket {
         let head = self.s3.head_object().bucket(&self.name).key(key).send().await.unwrap();
         format!("{:?}", head.metadata())
     }
-}
-
-fn config(bed: &Testbed, who: Credentials) -> aws_sdk_s3::Config {
-    aws_sdk_s3::Config::builder()
-        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .endpoint_url(&bed.cloud.endpoint)
-        .region(Region::new(bed.cloud.region.clone()))
-        .credentials_provider(who)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build()
 }
 
 /// The uploads of a box, once there are `count` of them.

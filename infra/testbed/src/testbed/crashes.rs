@@ -1,0 +1,38 @@
+//! What everything stands on, crashing and starting again with the state that it had.
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cloud::start_cloud,
+    testbed::{Testbed, wait_until_ready},
+};
+
+impl Testbed {
+    pub async fn kill_api(&mut self) -> Result<()> {
+        self.api_process.take().context("the fleet API does not run")?.kill().await
+    }
+
+    pub async fn start_api(&mut self) -> Result<()> {
+        let process = self.api_program.clone().arg("serve").start(&self.folder.join("log"))?;
+        wait_until_ready(self.api_process.insert(process), &self.api).await
+    }
+
+    pub async fn kill_cloud(&mut self) -> Result<()> {
+        self.cloud_process.take().context("the local cloud does not run")?.kill().await
+    }
+
+    pub async fn start_cloud(&mut self) -> Result<()> {
+        let (process, _) = start_cloud(&self.folder, &self.cloud_program).await?;
+        self.cloud_process = Some(process);
+        Ok(())
+    }
+
+    /// See [`crate::postgres::Postgres::crash`].
+    pub async fn crash_postgres(&mut self) -> Result<()> {
+        self.postgres.crash().await
+    }
+
+    pub async fn start_postgres(&mut self) -> Result<()> {
+        self.postgres.start_again().await
+    }
+}
