@@ -10,6 +10,7 @@
 
 pub mod aws;
 pub mod boxes;
+pub mod chaos;
 pub mod cloud;
 pub mod line;
 pub mod ports;

@@ -1,15 +1,22 @@
-//! The testbed as a program: `up` for people, `postgres` for `cargo xtask test`.
+//! The testbed as a program: `up` for people, `postgres` for `cargo xtask test`, `chaos` for whoever doubts.
 
-use std::{collections::BTreeMap, io::Read, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap, io::Read, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use testbed::{
     Options,
+    chaos::{self, Plan},
     ports::Ports,
     postgres::{Durability, Postgres},
     up,
 };
+use tracing_subscriber::EnvFilter;
+
+/// Longer than the box waits for an answer and than the API waits for a body.
+const LONG_SILENCE: Duration = Duration::from_secs(70);
 
 #[derive(Parser)]
 #[command(about = "All of Recehub on one machine")]
@@ -22,8 +29,29 @@ struct Arguments {
 enum Command {
     /// Starts the whole system and ends it at Ctrl-C.
     Up(Up),
+    /// Has everything fail in turn, again and again, and judges what became of it.
+    Chaos {
+        #[command(subcommand)]
+        what: Chaos,
+    },
     /// A Postgres cluster for tests: tells its address, ends when standard input ends.
     Postgres,
+}
+
+#[derive(Subcommand)]
+enum Chaos {
+    /// Prescriptions: none is lost, doubled or cut short.
+    Capture {
+        /// At least so many are saved.
+        #[arg(long, default_value_t = 10_000)]
+        files: usize,
+        /// What decides about names, contents, the faults' order and length; any, unless given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// In each of them every fault strikes once.
+        #[arg(long, default_value = "5")]
+        rounds: NonZeroUsize,
+    },
 }
 
 #[derive(clap::Args)]
@@ -62,7 +90,9 @@ async fn run() -> Result<()> {
         .install_default()
         .ok()
         .context("a TLS provider is set already")?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    // What Postgres tells whoever it leaves: that it crashes is asked for.
+    let filter = EnvFilter::new("warn,sqlx::postgres::notice=off");
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     match Arguments::parse().command {
         Command::Up(arguments) if arguments.detach => {
             let words = std::env::args().skip(1).filter(|word| word != "--detach");
@@ -77,6 +107,14 @@ async fn run() -> Result<()> {
                 durability: Durability::Full,
             };
             up::run(&options).await
+        }
+        Command::Chaos { what: Chaos::Capture { files, seed, rounds } } => {
+            let seed = seed.unwrap_or_else(rand::random);
+            println!("seed {seed}");
+            let plan = Plan { seed, files, rounds, long_silence: Some(LONG_SILENCE) };
+            let report = chaos::run(plan, |line| println!("{line}")).await?;
+            println!("\n{report}");
+            Ok(())
         }
         Command::Postgres => postgres().await,
     }

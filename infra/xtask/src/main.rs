@@ -6,6 +6,7 @@
 mod banned;
 mod bench;
 mod cargo;
+mod chaos;
 mod check;
 mod down;
 mod imports;
@@ -30,6 +31,8 @@ Recehub's commands:
                       what the local cloud does on this machine, in release
   cargo xtask bench receipt
                       how long a prescription takes from the share to its receipt
+  cargo xtask chaos capture [--files N] [--seed S] [--rounds N]
+                      has agent, API, Postgres, S3, line and disk fail while 10,000 files are saved
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
 ";
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         "test" => test::run_all(),
         "check" => check::run_all(),
         "bench" => bench::run_bench(&rest),
+        "chaos" => chaos::run_chaos(&rest),
         "sqlx" => sqlx_data::rewrite(),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");
