@@ -21,6 +21,7 @@ use crate::{
     space::Space,
     status::StatusSource,
     store::Store,
+    timekeeper,
     upload::Uploader,
 };
 
@@ -35,7 +36,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     std::fs::read_dir(&share.dir)
         .with_context(|| format!("the share {} cannot be read", share.dir.display()))?;
     let store = Store::open(&config.home.state_dir)?;
-    let identity = Arc::new(Identity::load(&config.home, &config.ca_file)?);
+    timekeeper::recall(&clock, &store).await?;
+    let identity = Arc::new(Identity::load(&config.home, &config.ca_file, &clock)?);
     let keys = config.spool_key.load_or_make()?;
     let spool = Spool::open(store.clone(), &config.home.state_dir, keys, config.spool_quota_bytes)
         .await
@@ -43,6 +45,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
 
+    tasks.spawn(timekeeper::keep(Arc::clone(&clock), store.clone(), stop.clone()));
     let health = Health::new(Arc::clone(&clock));
     Health::set(&health.store_replaced, store.was_replaced());
     let (watched, over) = (store.clone(), stop.clone());

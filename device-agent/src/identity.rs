@@ -4,6 +4,7 @@
 
 pub mod enrolment;
 pub mod sealing;
+pub mod server_trust;
 
 use std::{
     fs, io,
@@ -17,7 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::{clock::Clock, config::Home};
+use crate::{clock::Clock, config::Home, identity::server_trust::ServerTrust};
 
 /// Where the parts of the identity lie, each readable by the agent only.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ impl IdentityFiles {
 }
 
 impl Identity {
-    pub fn load(home: &Home, ca_file: &Path) -> Result<Self, IdentityError> {
+    pub fn load(home: &Home, ca_file: &Path, clock: &Arc<Clock>) -> Result<Self, IdentityError> {
         let files = IdentityFiles::of(home);
         let certificate = read_pem::<CertificateDer<'static>>(&files.certificate)?;
         let key = read_pem::<PrivateKeyDer<'static>>(&files.key)?;
@@ -71,9 +72,9 @@ impl Identity {
         if found != home.thing.as_str() {
             return Err(IdentityError::OtherThing { found, wanted: home.thing.clone() });
         }
-        let roots = trust(ca_file)?;
         let tls = ClientConfig::builder()
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(trust(ca_file, clock)?)
             .with_client_auth_cert(vec![certificate.clone()], key)
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -99,12 +100,16 @@ impl Identity {
 }
 
 /// A client that trusts the CA file and nothing else, without a certificate of its own.
-pub fn anonymous_tls(ca_file: Option<&Path>) -> Result<ClientConfig, IdentityError> {
-    let roots = ca_file.map_or_else(|| Ok(RootCertStore::empty()), trust)?;
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+pub fn anonymous_tls(ca_file: Option<&Path>, clock: &Arc<Clock>) -> Result<ClientConfig, IdentityError> {
+    let builder = ClientConfig::builder();
+    let builder = match ca_file {
+        Some(ca_file) => builder.dangerous().with_custom_certificate_verifier(trust(ca_file, clock)?),
+        None => builder.with_root_certificates(RootCertStore::empty()),
+    };
+    Ok(builder.with_no_client_auth())
 }
 
-fn trust(ca_file: &Path) -> Result<RootCertStore, IdentityError> {
+fn trust(ca_file: &Path, clock: &Arc<Clock>) -> Result<Arc<ServerTrust>, IdentityError> {
     let unusable = |error: String| IdentityError::NotPem(ca_file.to_owned(), error);
     let text =
         fs::read(ca_file).map_err(|error| IdentityError::Unreadable { path: ca_file.to_owned(), error })?;
@@ -116,7 +121,8 @@ fn trust(ca_file: &Path) -> Result<RootCertStore, IdentityError> {
     if roots.is_empty() {
         return Err(unusable("no certificate in it".to_owned()));
     }
-    Ok(roots)
+    let trust = ServerTrust::new(roots, Arc::clone(clock)).map_err(|error| unusable(error.to_string()))?;
+    Ok(Arc::new(trust))
 }
 
 fn read_pem<T: PemObject>(path: &Path) -> Result<T, IdentityError> {

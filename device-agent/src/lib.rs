@@ -34,4 +34,5 @@ pub mod shadow;
 pub mod space;
 pub mod status;
 pub mod store;
+pub mod timekeeper;
 pub mod upload;

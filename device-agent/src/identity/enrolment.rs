@@ -9,6 +9,7 @@ use device_model::enrolment::{EnrollAnswer, EnrollRequest, SEALING_KEY_CONTEXT, 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SigningKey};
 
 use crate::{
+    clock::Clock,
     config::Enrolment,
     durable,
     failure::Failure,
@@ -57,7 +58,7 @@ pub async fn enroll(config: &Enrolment, code: &str) -> anyhow::Result<Outcome> {
 
 async fn call(config: &Enrolment, request: &EnrollRequest) -> anyhow::Result<EnrollAnswer> {
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(identity::anonymous_tls(config.ca_file.as_deref())?)
+        .tls_backend_preconfigured(identity::anonymous_tls(config.ca_file.as_deref(), &Clock::system())?)
         .timeout(CALL_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()

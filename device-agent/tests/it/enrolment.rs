@@ -11,6 +11,7 @@ use std::{
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use device_agent::{
+    clock::Clock,
     config::{Enrolment, Home},
     identity::{
         Identity, IdentityError, IdentityFiles,
@@ -121,7 +122,7 @@ async fn a_box_is_enrolled_once_with_the_keys_it_made_at_the_first_try() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
     let ca_file = bed.config.ca_file.clone().unwrap();
-    Identity::load(&bed.config.home, &ca_file).unwrap();
+    Identity::load(&bed.config.home, &ca_file, &Clock::system()).unwrap();
 }
 
 #[tokio::test]
@@ -129,16 +130,16 @@ async fn an_identity_that_does_not_fit_is_told_in_words() {
     let bed = bed().await;
     let files = IdentityFiles::of(&bed.config.home);
     let ca_file = bed.config.ca_file.clone().unwrap();
-    let missing = Identity::load(&bed.config.home, &ca_file);
+    let missing = Identity::load(&bed.config.home, &ca_file, &Clock::system());
     drop(enroll(&bed.config, "code").await);
     enroll(&bed.config, "code").await.unwrap();
 
     let other = KeyPair::generate().unwrap();
     device_agent::durable::replace(&files.key, other.serialize_pem().as_bytes()).unwrap();
-    let mismatched = Identity::load(&bed.config.home, &ca_file);
+    let mismatched = Identity::load(&bed.config.home, &ca_file, &Clock::system());
     let elsewhere = Home { thing: "tenpo-0002".parse().unwrap(), ..bed.config.home.clone() };
-    let stranger = Identity::load(&elsewhere, &ca_file);
-    let no_ca = Identity::load(&bed.config.home, &bed.state.path().join("none.pem"));
+    let stranger = Identity::load(&elsewhere, &ca_file, &Clock::system());
+    let no_ca = Identity::load(&bed.config.home, &bed.state.path().join("none.pem"), &Clock::system());
 
     assert!(matches!(missing, Err(IdentityError::NotEnrolled(_))));
     assert!(matches!(mismatched, Err(IdentityError::KeyOfAnother(..))));

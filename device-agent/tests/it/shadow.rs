@@ -154,7 +154,8 @@ async fn line(kept: Kept) -> Line {
     });
     let (reports, reported) = newest::queue(16);
     let (tell, desired) = newest::queue(16);
-    let identity = Arc::new(Identity::load(&bed.config.home, bed.config.ca_file.as_ref().unwrap()).unwrap());
+    let ca_file = bed.config.ca_file.as_ref().unwrap();
+    let identity = Arc::new(Identity::load(&bed.config.home, ca_file, &Clock::system()).unwrap());
     let spool: Spool = spool_in(&bed.config.home.state_dir).await;
     let clock = Clock::system();
     // Heard before, and wrong since.

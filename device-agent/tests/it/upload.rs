@@ -241,7 +241,7 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         self.tasks.spawn(async move { Ok(axum::serve(listener, router).await?) });
-        let tls = device_agent::identity::anonymous_tls(None).unwrap();
+        let tls = device_agent::identity::anonymous_tls(None, &Clock::system()).unwrap();
         let clients = Clients::new(&tls, &self.patience).unwrap();
         let thing: device_model::thing_name::ThingName = THING.parse().unwrap();
         let audience = Audience {
