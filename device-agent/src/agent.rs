@@ -155,6 +155,7 @@ fn uploader(
         thing: thing.clone(),
         session: Arc::new(session),
         spool: spool.clone(),
+        clock: Arc::clone(clock),
         health: Arc::clone(health),
     })
 }

@@ -220,7 +220,7 @@ impl Capture {
     /// Reads one file and spools it. What is no file, or not yet whole, is no fault.
     async fn capture(&self, view: Arc<dyn View>, path: SharePath) -> anyhow::Result<()> {
         let started = Instant::now();
-        let observed_at = self.clock.now();
+        let observed = self.clock.moment();
         let local = self.clock.local();
         let (capture, name) = (self.clone(), path.clone());
         let read = tokio::task::spawn_blocking(move || {
@@ -252,7 +252,7 @@ impl Capture {
                 );
             });
         }
-        if let Added::New { sequence } = self.spool.add(path, whole, observed_at, settled).await? {
+        if let Added::New { sequence } = self.spool.add(path, whole, observed, settled).await? {
             tracing::info!(
                 sequence,
                 size_bytes = size,

@@ -2,6 +2,8 @@
 //! far, and every time that leaves the box is corrected by that. Until one has come, no time is believed
 //! that lies before a floor: the build, or the last time that the cloud was heard.
 
+pub mod moment;
+
 use std::{
     fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,8 +12,9 @@ use std::{
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use device_model::outcome;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+
+use crate::clock::moment::{InBoot, Moment, Trusted};
 
 /// A time in whole seconds and its way here leave this much open.
 const AGREES: TimeDelta = TimeDelta::seconds(2);
@@ -40,28 +43,6 @@ struct Known {
 struct Anchor {
     at: DateTime<Utc>,
     since_boot: Duration,
-}
-
-/// A moment as the box saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    pub at: DateTime<Utc>,
-    /// Where it lay, if `at` was only what the box itself took it for.
-    pub unsure: Option<InBoot>,
-}
-
-/// A moment of one boot: comparable with others of the same one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InBoot {
-    pub boot: String,
-    pub since_boot: Duration,
-}
-
-/// The cloud's time and where it was heard: what the next start knows of the time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trusted {
-    pub at: DateTime<Utc>,
-    pub heard: InBoot,
 }
 
 impl Clock {

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use device_model::{
-    outcome::Verdict,
+    outcome::{self, Verdict},
     status::{Alarm, Backlog, Status},
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -21,13 +21,13 @@ use tokio::time::Instant;
 use crate::{
     backoff::Backoff,
     capture::spool::{self, Spool},
-    clock::Clock,
+    clock::{Clock, moment::Moment},
     config::Home,
     health::Health,
     identity::Identity,
     lan::{journal, state::Machine},
     space::{Space, free_bytes},
-    store,
+    store, timekeeper,
 };
 
 const AT_LEAST_EVERY: Duration = Duration::from_hours(1);
@@ -43,8 +43,8 @@ pub struct StatusSource {
     pub identity: Arc<Identity>,
     pub space: Arc<Space>,
     pub health: Arc<Health>,
-    /// Backlog and last receipt as the store told them last.
-    known: (Backlog, Option<DateTime<Utc>>),
+    /// Backlog, last receipt and what waits the longest, as the store told them last.
+    known: ((Backlog, Option<DateTime<Utc>>), Option<Moment>),
     sent: Option<(Instant, Status)>,
     retry: Backoff,
     retry_at: Option<Instant>,
@@ -106,14 +106,14 @@ impl StatusSource {
 
     async fn now(&mut self) -> Status {
         // A database that cannot be asked is worth an alarm, and none could be told without an answer.
-        let asked = self.spool.backlog().await;
+        let asked = tokio::try_join!(self.spool.backlog(), self.spool.oldest());
         Health::set(&self.health.store_failing, asked.is_err());
         if let Ok(known) = asked {
             self.known = known;
         }
-        let (backlog, last_receipt_at) = self.known.clone();
+        let ((backlog, last_receipt_at), oldest) = self.known.clone();
         let at = self.clock.now();
-        let backlog = backlog.aged(at);
+        let backlog = waiting_since(backlog, oldest.as_ref(), &self.clock);
         let full = self.spool.quota().is_full();
         let alarms = alarms(&backlog, self.space.is_low(), full, &self.health);
         Status {
@@ -131,6 +131,11 @@ impl StatusSource {
             at,
         }
     }
+}
+
+fn waiting_since(backlog: Backlog, oldest: Option<&Moment>, clock: &Clock) -> Backlog {
+    let oldest_at = oldest.map(|moment| clock.place(moment).0);
+    Backlog { oldest_at, ..backlog }.aged(clock.now())
 }
 
 fn alarms(backlog: &Backlog, disk_low: bool, spool_full: bool, health: &Health) -> Vec<Alarm> {
@@ -187,6 +192,7 @@ pub struct LocalStatus {
     pub thing: String,
     pub agent_version: String,
     pub backlog: Backlog,
+    pub clock: outcome::Clock,
     pub free_bytes: u64,
     pub last_receipt_at: Option<DateTime<Utc>>,
     pub receipts: u64,
@@ -206,10 +212,15 @@ pub struct LocalLan {
 impl LocalStatus {
     pub fn read(home: &Home) -> anyhow::Result<Self> {
         let db = store::open_to_read(&home.state_dir)?;
+        let clock = Clock::system();
+        if let Some(trusted) = timekeeper::last(&db)? {
+            clock.recall(&trusted);
+        }
         Ok(Self {
             thing: home.thing.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            backlog: spool::backlog(&db)?.aged(Clock::system().now()),
+            backlog: waiting_since(spool::backlog(&db)?, spool::oldest(&db)?.as_ref(), &clock),
+            clock: clock.standing(),
             free_bytes: free_bytes(&home.state_dir),
             last_receipt_at: spool::last_receipt_at(&db)?,
             receipts: db.query_row("select count(*) from receipts", [], |row| row.get(0))?,
@@ -230,9 +241,11 @@ impl LocalStatus {
             ("agent", self.agent_version.clone()),
             ("backlog", self.backlog.count.to_string()),
             ("oldest", time(self.backlog.oldest_at)),
+            ("oldest waits", or_dash(self.backlog.oldest_age_seconds.map(|age| format!("{age} s")))),
             ("quarantined", self.backlog.quarantined.to_string()),
             ("receipts", self.receipts.to_string()),
             ("last receipt", time(self.last_receipt_at)),
+            ("clock", self.clock.as_str().to_owned()),
             ("free space", format!("{} MiB", self.free_bytes / (1024 * 1024))),
             ("lan phase", self.lan.phase.clone()),
             ("lan change", or_dash(self.lan.change_id.clone())),

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::{Clock, Trusted},
+    clock::{Clock, moment::Trusted},
     store::{Store, StoreError},
 };
 

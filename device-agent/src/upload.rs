@@ -16,7 +16,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::SecondsFormat;
 use device_model::{
     thing_name::ThingName,
-    upload::{DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId},
+    upload::{CLOCK_HEADER, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId},
 };
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::{
@@ -34,6 +34,7 @@ use crate::{
         spool::{BodyError, Entry, Spool, aside::Aside},
     },
     clients::Patience,
+    clock::Clock,
     failure::Failure,
     health::Health,
     store::StoreError,
@@ -56,6 +57,7 @@ pub struct Uploader {
     pub thing: ThingName,
     pub session: Arc<ApiSession>,
     pub spool: Spool,
+    pub clock: Arc<Clock>,
     pub health: Arc<Health>,
 }
 
@@ -267,7 +269,8 @@ impl Uploader {
             Ok(url) => url,
             Err(error) => return Outcome::Failed(Failure::Unusable(error.to_string())),
         };
-        let observed_at = entry.observed_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        // Only now: the login has told the time to a box that did not know it.
+        let (observed_at, clock) = self.clock.place(&entry.observed);
         let call = self
             .http
             .put(url)
@@ -277,7 +280,8 @@ impl Uploader {
             .header(CONTENT_LENGTH, entry.size)
             .header(DIGEST_HEADER, entry.hash.to_digest_header())
             .header(PATH_HEADER, URL_SAFE_NO_PAD.encode(&entry.path))
-            .header(OBSERVED_AT_HEADER, observed_at)
+            .header(OBSERVED_AT_HEADER, observed_at.to_rfc3339_opts(SecondsFormat::Micros, true))
+            .header(CLOCK_HEADER, clock.as_str())
             .header(SEQUENCE_HEADER, entry.sequence)
             .body(body);
         match receipt(call).await {

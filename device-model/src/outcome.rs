@@ -65,6 +65,10 @@ impl Clock {
             Self::Estimated => "estimated",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Synced, Self::Estimated].into_iter().find(|clock| clock.as_str() == text)
+    }
 }
 
 /// The reasons that a box gives, as they stand in `verdicts[].code`.

@@ -13,6 +13,8 @@ use crate::thing_name::ThingName;
 pub const PATH_HEADER: &str = "x-recehub-path";
 /// `x-recehub-observed-at`: when the box saw the file, RFC 3339 UTC.
 pub const OBSERVED_AT_HEADER: &str = "x-recehub-observed-at";
+/// `x-recehub-clock`: how far that time can be trusted, `synced` or `estimated`. May be left out.
+pub const CLOCK_HEADER: &str = "x-recehub-clock";
 /// `x-recehub-sequence`: the box's own count of observations; the highest of a path is current.
 pub const SEQUENCE_HEADER: &str = "x-recehub-sequence";
 /// `content-digest` (RFC 9530): `sha-256=:…:`.

@@ -33,10 +33,11 @@ use crate::{
             aside::Aside,
             keys::{KeyId, KeyRing},
             quota::Quota,
-            row::{Sealed, counter, held, open_head, set_counter, waiting},
+            row::{Sealed, counter, held, moment, open_head, set_counter, waiting},
             seals::Seals,
         },
     },
+    clock::moment::Moment,
     store::{Store, StoreError},
 };
 
@@ -56,7 +57,7 @@ pub struct Entry {
     pub path: Vec<u8>,
     pub hash: ContentHash,
     pub size: u64,
-    pub observed_at: DateTime<Utc>,
+    pub observed: Moment,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,7 @@ impl Spool {
         &self,
         path: Vec<u8>,
         whole: Whole,
-        observed_at: DateTime<Utc>,
+        observed: Moment,
         settled: bool,
     ) -> Result<Added, StoreError> {
         let Whole { hash, size, stamp, body, .. } = whole;
@@ -145,7 +146,7 @@ impl Spool {
             Body::File(copy) => Some(copy.clone()),
             Body::Inline(_) => None,
         };
-        let sealed = Sealed::of(&self.seals, path, hash, size, &observed_at, &body);
+        let sealed = Sealed::of(&self.seals, path, hash, size, &observed, &body);
         let quota = Arc::clone(&self.quota);
         let added = match sealed {
             Ok(sealed) => self.store.run(move |db| sealed.add(db, &stamp.text, settled, &quota)).await,
@@ -263,6 +264,11 @@ impl Spool {
             .await
     }
 
+    /// When the oldest entry that waits was seen.
+    pub async fn oldest(&self) -> Result<Option<Moment>, StoreError> {
+        self.store.run(oldest).await
+    }
+
     pub async fn backlog(&self) -> Result<(Backlog, Option<DateTime<Utc>>), StoreError> {
         self.store.run(|db| Ok((backlog(db)?, last_receipt_at(db)?))).await
     }
@@ -293,20 +299,14 @@ impl Spool {
     }
 }
 
+/// How much waits, without how old it is: that depends on what is known of the time.
 pub fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
     db.query_row(
         "select count(*) filter (where quarantined is null),
-                min(observed_at) filter (where quarantined is null),
                 count(*) filter (where quarantined is not null) from spool",
         [],
         |row| {
-            let oldest: Option<String> = row.get(1)?;
-            Ok(Backlog {
-                count: row.get(0)?,
-                oldest_at: oldest.and_then(|text| text.parse().ok()),
-                quarantined: row.get(2)?,
-                oldest_age_seconds: None,
-            })
+            Ok(Backlog { count: row.get(0)?, quarantined: row.get(1)?, ..Backlog::default() })
         },
     )
 }
@@ -318,6 +318,12 @@ pub fn keys_needed(db: &Connection) -> rusqlite::Result<Vec<KeyId>> {
          union select substr(value, 1, 8) from meta where key = 'index_key'",
     )?;
     rows.query_map([], |row| row.get(0))?.collect()
+}
+
+/// When the oldest entry that waits was seen.
+pub fn oldest(db: &Connection) -> rusqlite::Result<Option<Moment>> {
+    let first = "select observed_at from spool where quarantined is null order by sequence limit 1";
+    db.prepare_cached(first)?.query_row([], |row| moment(row, 0)).optional()
 }
 
 pub fn last_receipt_at(db: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {

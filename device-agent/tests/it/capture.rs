@@ -306,7 +306,7 @@ async fn a_spool_survives_a_restart_big_contents_included() {
     let spool = spool_in(state.path()).await;
     for name in [&b"big"[..], b"small"] {
         let whole = complete::read(share.path(), name, spool.folder()).unwrap();
-        spool.add(name.to_vec(), whole, Clock::system().now(), true).await.unwrap();
+        spool.add(name.to_vec(), whole, Clock::system().moment(), true).await.unwrap();
     }
     put(&spool.folder().join("orphan"), b"nobody names me");
     drop(spool);
@@ -330,7 +330,7 @@ async fn after_a_lost_spool_the_count_goes_on_above_what_the_cloud_has_seen() {
     let add = async |content: &[u8]| {
         put(&share.path().join("f"), content);
         let whole = complete::read(share.path(), b"f", spool.folder()).unwrap();
-        spool.add(b"f".to_vec(), whole, Clock::system().now(), true).await.unwrap();
+        spool.add(b"f".to_vec(), whole, Clock::system().moment(), true).await.unwrap();
     };
     let sequences =
         async || -> Vec<u64> { entries(&spool).await.iter().map(|entry| entry.sequence).collect() };
@@ -414,7 +414,7 @@ impl Desk {
     async fn add(&self, name: &str, content: &[u8]) -> Added {
         put(&self.folder.path().join(name), content);
         let whole = complete::read(self.folder.path(), name.as_bytes(), self.spool.folder()).unwrap();
-        self.spool.add(name.into(), whole, Clock::system().now(), true).await.unwrap()
+        self.spool.add(name.into(), whole, Clock::system().moment(), true).await.unwrap()
     }
 
     /// Whether the next look at everything would read the file.

@@ -22,7 +22,7 @@ use device_agent::{
     api_session::{ApiSession, signature::Audience},
     capture::{complete, spool::Spool},
     clients::{Clients, Patience},
-    clock::Clock,
+    clock::{Clock, moment::Moment},
     credentials::CredentialSource,
     health::Health,
     identity::sealing::SealingKey,
@@ -35,7 +35,7 @@ use device_model::{
     lan::ReservedRanges,
     login::{LoginAnswer, LoginRequest, NonceAnswer},
     upload::{
-        ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
+        CLOCK_HEADER, ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
     },
 };
 use futures::StreamExt;
@@ -79,6 +79,7 @@ struct Stored {
     path: Vec<u8>,
     sequence: u64,
     observed_at: DateTime<Utc>,
+    clock: String,
     id: String,
 }
 
@@ -161,6 +162,7 @@ async fn upload(State(cloud): State<Shared>, Path(id): Path<String>, request: Re
         path,
         sequence: header(SEQUENCE_HEADER).parse().unwrap(),
         observed_at: header(OBSERVED_AT_HEADER).parse().unwrap(),
+        clock: header(CLOCK_HEADER),
         id: id.clone(),
     });
     cloud.objects.insert(id, body.to_vec());
@@ -255,7 +257,7 @@ impl Bed {
             url.clone(),
             thing.clone(),
             audience,
-            clock,
+            Arc::clone(&clock),
             self.spool.clone(),
             credentials,
         );
@@ -266,16 +268,21 @@ impl Bed {
             thing,
             session: Arc::new(session),
             spool: self.spool.clone(),
+            clock,
             health: Arc::clone(&self.health),
         };
         self.tasks.spawn(uploader.run(CancellationToken::new()));
     }
 
     async fn capture(&self, name: &str, content: &[u8], clock: &Clock) {
+        self.add(name, content, clock.moment()).await;
+    }
+
+    async fn add(&self, name: &str, content: &[u8], seen: Moment) {
         let file = self.state.path().join("read-me");
         device_agent::durable::replace(&file, content).unwrap();
         let whole = complete::read(self.state.path(), b"read-me", self.spool.folder()).unwrap();
-        self.spool.add(name.into(), whole, clock.now(), true).await.unwrap();
+        self.spool.add(name.into(), whole, seen, true).await.unwrap();
     }
 
     async fn drained(&self) {
@@ -528,9 +535,9 @@ async fn a_box_that_is_refused_stops_asking_and_keeps_everything() {
 }
 
 #[tokio::test]
-async fn a_box_three_hours_off_signs_with_the_clouds_time() {
+async fn a_box_whose_time_is_off_signs_with_the_clouds_and_puts_right_what_it_saw_before() {
     let real = Clock::system();
-    for hours in [-3, 3] {
+    for hours in [-3, 3, -56 * 365 * 24, 10 * 365 * 24] {
         let clock = Clock::reading(move || Clock::system().now() + TimeDelta::hours(hours));
         let bed = Bed::start_with(Arc::clone(&clock), [], &[("before", b"A")]).await;
         bed.drained().await;
@@ -540,9 +547,25 @@ async fn a_box_three_hours_off_signs_with_the_clouds_time() {
         let signed = bed.cloud.lock().unwrap().logins[0].amz_date.clone();
         let signed = chrono::NaiveDateTime::parse_from_str(&signed, "%Y%m%dT%H%M%SZ").unwrap().and_utc();
         assert!((real.now() - signed).num_seconds().abs() < 30);
-        let after = bed.stored()[1].observed_at;
-        assert!((real.now() - after).num_seconds().abs() < 30);
+        for one in bed.stored() {
+            assert!((real.now() - one.observed_at).num_seconds().abs() < 30, "{hours} hours off");
+            assert_eq!(one.clock, "synced");
+        }
     }
+}
+
+#[tokio::test]
+async fn what_was_seen_in_another_boot_without_the_time_stays_an_estimate() {
+    let mut bed = Bed::at_rest().await;
+    let seen = "2026-11-20T00:00:00+00:00 another-boot 5000000".parse().unwrap();
+    bed.add("a", b"A", seen).await;
+
+    bed.serve(Clock::system()).await;
+    bed.drained().await;
+
+    let one = bed.stored().remove(0);
+    assert_eq!(one.observed_at, "2026-11-20T00:00:00Z".parse::<DateTime<Utc>>().unwrap());
+    assert_eq!(one.clock, "estimated");
 }
 
 #[tokio::test]

@@ -1,17 +1,19 @@
 //! An entry as it stands in the database: sealed, and found by keyed hashes.
 
-use chrono::{DateTime, Utc};
 use device_model::upload::ContentHash;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
-use crate::capture::{
-    complete::Body,
-    sealed::{BrokenSeal, ContentKey},
-    spool::{
-        Added, Entry,
-        quota::Quota,
-        seals::{self, Head, Label, LookUp, Seals},
+use crate::{
+    capture::{
+        complete::Body,
+        sealed::{BrokenSeal, ContentKey},
+        spool::{
+            Added, Entry,
+            quota::Quota,
+            seals::{Head, Label, LookUp, Seals},
+        },
     },
+    clock::moment::Moment,
 };
 
 /// An entry that was sealed and is to be added.
@@ -32,7 +34,7 @@ impl Sealed {
         path: Vec<u8>,
         hash: ContentHash,
         size: u64,
-        observed_at: &DateTime<Utc>,
+        observed: &Moment,
         body: &Body,
     ) -> rusqlite::Result<Self> {
         let failed = |error: std::io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
@@ -48,7 +50,7 @@ impl Sealed {
             }
         };
         let (path_key, content_key) = (seals.path_key(&path), seals.content_key(hash));
-        let observed_at = seals::text_of(*observed_at);
+        let observed_at = observed.to_string();
         let label = Label { path_key: &path_key, content_key: &content_key, size, observed_at: &observed_at };
         let head = seals.seal(&label, &Head { path, hash, content_key: key })?;
         Ok(Self { path_key, content_key, size, observed_at, head, content, file })
@@ -132,8 +134,8 @@ pub fn waiting(db: &Connection, seals: &Seals, limit: usize) -> rusqlite::Result
         let sequence = row.get(5)?;
         match open_head(row, seals)? {
             Ok(Head { path, hash, .. }) => {
-                let (size, observed_at) = (row.get(2)?, time(row, 3)?);
-                entries.push(Entry { sequence, path, hash, size, observed_at });
+                let (size, observed) = (row.get(2)?, moment(row, 3)?);
+                entries.push(Entry { sequence, path, hash, size, observed });
             }
             Err(BrokenSeal) => broken.push(sequence),
         }
@@ -171,7 +173,7 @@ pub fn set_counter(db: &Connection, count: u64) -> rusqlite::Result<()> {
     db.prepare_cached("insert or replace into meta values ('sequence', ?1)")?.execute([count]).map(drop)
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
+pub fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Moment> {
     let text: String = row.get(column)?;
     text.parse()
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))

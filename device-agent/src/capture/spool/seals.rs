@@ -1,7 +1,6 @@
 //! What of an entry is sealed, and how it is still found: paths and hashes of contents stand in the
 //! database only as keyed hashes, and in the sealed head of an entry that waits.
 
-use chrono::{DateTime, Utc};
 use device_model::upload::ContentHash;
 use hmac::{Hmac, Mac};
 use rusqlite::{Connection, OptionalExtension};
@@ -109,11 +108,6 @@ impl Label<'_> {
         let size = self.size.to_be_bytes();
         [HEAD_CONTEXT, self.path_key, self.content_key, &size, self.observed_at.as_bytes()].concat()
     }
-}
-
-/// As it is written beside the head, to the letter: the seal is bound to it.
-pub fn text_of(time: DateTime<Utc>) -> String {
-    time.to_rfc3339()
 }
 
 fn not_sealed(error: BrokenSeal) -> rusqlite::Error {
