@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api_session::{ApiSession, signature::Audience},
     capture::{Capture, MOST_WAITING, poll::Poll, retention::Retention, spool::Spool, watch::Watch},
-    clients::{Clients, Patience},
+    clients::{Clients, IN_FLIGHT, Patience},
     clock::Clock,
     config::{Config, LanBackend, share::SourceKind},
     credentials::CredentialSource,
@@ -22,7 +22,7 @@ use crate::{
     status::StatusSource,
     store::Store,
     timekeeper,
-    upload::Uploader,
+    upload::{Uploader, throttle::Throttle},
 };
 
 /// Of more than these the newest count: a report tells how it is, a wish what is wanted, now.
@@ -106,6 +106,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             port: config.mqtt_port,
             thing: config.home.thing.clone(),
             tls: Arc::clone(&identity.tls),
+            interface: config.wan_interface.clone(),
         },
         clock: Arc::clone(&clock),
         status: StatusSource::new(spool, clock, identity, space, Arc::clone(&health)),
@@ -126,8 +127,9 @@ fn uploader(
     health: &Arc<Health>,
 ) -> anyhow::Result<Uploader> {
     let thing = &config.home.thing;
-    let patience = Patience::default();
-    let clients = Clients::new(&identity.tls, &patience)?;
+    let cap = config.upload_bytes_per_second;
+    let patience = Patience::default().under(cap, IN_FLIGHT);
+    let clients = Clients::new(&identity.tls, &patience, config.wan_interface.as_deref())?;
     let credentials = CredentialSource::new(
         clients.calls.clone(),
         &config.credentials_url,
@@ -151,6 +153,7 @@ fn uploader(
     Ok(Uploader {
         http: clients.uploads,
         patience,
+        throttle: cap.map(Throttle::new),
         fleet_api: config.fleet_api.clone(),
         thing: thing.clone(),
         session: Arc::new(session),

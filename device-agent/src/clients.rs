@@ -1,8 +1,11 @@
-//! The HTTP clients towards the cloud: our CA, our certificate, no way round.
+//! The HTTP clients towards the cloud: our CA, our certificate, our line, no way round.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use rustls::ClientConfig;
+
+/// So many uploads are on their way at once.
+pub const IN_FLIGHT: usize = 8;
 
 /// How long the far end may keep the box waiting.
 #[derive(Debug, Clone, Copy)]
@@ -37,18 +40,31 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// For uploads of which `at_once` share a line that is capped.
+    #[must_use]
+    pub fn under(self, cap: Option<NonZeroU64>, at_once: usize) -> Self {
+        // Each may get less than its share for a while.
+        let share = cap.map_or(u64::MAX, |cap| cap.get() / (2 * at_once as u64));
+        Self { slowest_bytes_per_second: self.slowest_bytes_per_second.min(share), ..self }
+    }
+
     pub fn for_upload(&self, size: u64) -> Duration {
         self.least_upload + Duration::from_secs(size / self.slowest_bytes_per_second.max(1))
     }
 }
 
 impl Clients {
-    pub fn new(tls: &ClientConfig, patience: &Patience) -> reqwest::Result<Self> {
+    /// `interface`: the only one that anything may leave by.
+    pub fn new(tls: &ClientConfig, patience: &Patience, interface: Option<&str>) -> reqwest::Result<Self> {
         let builder = || {
-            reqwest::Client::builder()
+            let builder = match interface {
+                Some(name) => reqwest::Client::builder().interface(name),
+                None => reqwest::Client::builder(),
+            };
+            builder
                 .tls_backend_preconfigured(tls.clone())
                 .connect_timeout(patience.connect)
-                .pool_max_idle_per_host(4)
+                .pool_max_idle_per_host(IN_FLIGHT)
                 .tcp_nodelay(true)
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()

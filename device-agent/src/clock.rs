@@ -94,7 +94,9 @@ impl Clock {
         let first = {
             let mut known = self.known();
             if known.ceiling.is_some_and(|ceiling| cloud_now > ceiling) {
-                tracing::error!("the cloud tells a time at which its own certificate has ended; not believed");
+                tracing::error!(
+                    "the cloud tells a time at which its own certificate has ended; not believed"
+                );
                 return;
             }
             known.cloud.replace(anchor).is_none()

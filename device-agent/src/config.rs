@@ -2,12 +2,15 @@
 
 pub mod share;
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, num::NonZeroU64, path::PathBuf, str::FromStr};
 
 use device_model::{lan::ReservedRanges, thing_name::ThingName};
 use url::Url;
 
 use crate::{capture::spool::keys::KeyFile, config::share::Share, space};
+
+/// As the kernel has it.
+const MAX_INTERFACE_NAME: usize = 15;
 
 /// Where the box keeps itself; enough for `status`.
 #[derive(Debug, Clone)]
@@ -48,6 +51,11 @@ pub struct Config {
     /// More bytes than this do not wait in the spool; not set, the free space alone is the bound.
     pub spool_quota_bytes: u64,
     pub spool_key: KeyFile,
+    /// The line of the box's own: nothing of ours leaves by another interface. Names are looked up by
+    /// the system's resolver, which has to be kept to that line by the system.
+    pub wan_interface: Option<String>,
+    /// What all uploads together may send in a second.
+    pub upload_bytes_per_second: Option<NonZeroU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,7 +66,7 @@ pub enum LanBackend {
 
 /// Everything that is wrong with the environment.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigFaults(Vec<String>);
+pub struct ConfigFaults(pub Vec<String>);
 
 impl Home {
     pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
@@ -113,6 +121,11 @@ impl<'a> Reader<'a> {
         let reserved = self.or_default("RECEHUB_RESERVED_RANGES", ReservedRanges::default());
         let free_floor_bytes = self.or_default("RECEHUB_FREE_FLOOR_BYTES", space::DEFAULT_FLOOR);
         let spool_quota_bytes = self.or_default("RECEHUB_SPOOL_QUOTA_BYTES", u64::MAX);
+        let wan_interface = self.interface("RECEHUB_WAN_INTERFACE");
+        let upload_bytes_per_second = match self.may("RECEHUB_UPLOAD_BYTES_PER_SECOND") {
+            Some(_) => self.want("RECEHUB_UPLOAD_BYTES_PER_SECOND").map(Some),
+            None => Some(None),
+        };
         let home = home?;
         Some(Config {
             spool_key: spool_key(self.var, &home),
@@ -131,6 +144,8 @@ impl<'a> Reader<'a> {
             reserved: reserved?,
             free_floor_bytes: free_floor_bytes?,
             spool_quota_bytes: spool_quota_bytes?,
+            wan_interface: wan_interface?,
+            upload_bytes_per_second: upload_bytes_per_second?,
         })
     }
 
@@ -155,6 +170,19 @@ impl<'a> Reader<'a> {
                 self.faults.push("RECEHUB_LAN_BACKEND is not set".to_owned());
                 None
             }
+        }
+    }
+
+    /// `Some(None)`: none is asked for.
+    #[expect(clippy::option_option, reason = "a fault and nothing said are two things")]
+    fn interface(&mut self, name: &str) -> Option<Option<String>> {
+        let interface = self.may(name);
+        let fits = |text: &String| text.len() <= MAX_INTERFACE_NAME && !text.contains(['/', ' ']);
+        if interface.as_ref().is_none_or(fits) {
+            Some(interface)
+        } else {
+            self.faults.push(format!("{name} must be the name of a network interface"));
+            None
         }
     }
 
@@ -250,8 +278,16 @@ mod tests {
         assert_eq!(default.reserved, ReservedRanges::default());
         assert_eq!(wan.reserved, "192.168.0.0/17".parse().unwrap());
         assert_eq!(default.spool_quota_bytes, u64::MAX);
-        for name in ["RECEHUB_RESERVED_RANGES", "RECEHUB_FREE_FLOOR_BYTES", "RECEHUB_SPOOL_QUOTA_BYTES"] {
-            assert!(with(name, "lots").unwrap_err().to_string().starts_with(name));
+        assert_eq!((default.wan_interface, default.upload_bytes_per_second), (None, None));
+        assert_eq!(with("RECEHUB_WAN_INTERFACE", "wwan0").unwrap().wan_interface.as_deref(), Some("wwan0"));
+        for name in [
+            "RECEHUB_RESERVED_RANGES",
+            "RECEHUB_FREE_FLOOR_BYTES",
+            "RECEHUB_SPOOL_QUOTA_BYTES",
+            "RECEHUB_WAN_INTERFACE",
+            "RECEHUB_UPLOAD_BYTES_PER_SECOND",
+        ] {
+            assert!(with(name, "lots of things and more").unwrap_err().to_string().starts_with(name));
         }
     }
 

@@ -41,6 +41,8 @@ impl Failure {
             401 => Err(Self::Unauthorized),
             403 => Err(Self::Forbidden),
             400 | 413 | 422 => Err(Self::Unfit(status)),
+            // The API saw nothing move.
+            408 => Err(Self::Line(status.to_string())),
             409 | 429 | 503 => Err(Self::Busy { status, retry_after: retry_after(&answer) }),
             _ => Err(Self::Unusable(status.to_string())),
         }

@@ -25,9 +25,8 @@ pub async fn recall(clock: &Clock, store: &Store) -> Result<(), StoreError> {
 
 /// What was written down last. What cannot be read is as good as nothing.
 pub fn last(db: &Connection) -> rusqlite::Result<Option<Trusted>> {
-    let text: Option<String> = db
-        .query_row("select value from meta where key = 'trusted_time'", [], |row| row.get(0))
-        .optional()?;
+    let text: Option<String> =
+        db.query_row("select value from meta where key = 'trusted_time'", [], |row| row.get(0)).optional()?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
@@ -72,9 +71,10 @@ mod tests {
             }
             stop.cancel();
         };
-        let (ended, ()) = tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(keeper, written) })
-            .await
-            .unwrap();
+        let (ended, ()) =
+            tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(keeper, written) })
+                .await
+                .unwrap();
         ended.unwrap();
         let next = Clock::reading(|| "1970-01-01T00:00:00Z".parse().unwrap());
         recall(&next, &store).await.unwrap();

@@ -1,7 +1,8 @@
-//! Sends what the spool holds, oldest first, and drops an entry only against a receipt that agrees
-//! with it in every field.
+//! Sends what the spool holds and drops an entry only against a receipt that agrees with it in every
+//! field. Oldest first; one place is always the newest's, which a backlog of days must not hold up.
 
 mod pace;
+pub mod throttle;
 
 use std::{
     io,
@@ -13,11 +14,15 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use chrono::SecondsFormat;
 use device_model::{
     thing_name::ThingName,
-    upload::{CLOCK_HEADER, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId},
+    upload::{
+        CLOCK_HEADER, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
+    },
 };
+use futures::{Stream, stream};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::{
     task::JoinSet,
@@ -33,15 +38,17 @@ use crate::{
         sealed::{BrokenSeal, SealedFile},
         spool::{BodyError, Entry, Spool, aside::Aside},
     },
-    clients::Patience,
+    clients::{IN_FLIGHT, Patience},
     clock::Clock,
     failure::Failure,
     health::Health,
     store::StoreError,
-    upload::pace::Pace,
+    upload::{
+        pace::{Lane, Pace},
+        throttle::Throttle,
+    },
 };
 
-const IN_FLIGHT: usize = 4;
 /// One answer of no use holds the others up no longer than this.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// After 403 nothing but a person helps; the box asks now and then whether one has.
@@ -53,6 +60,8 @@ pub struct Uploader {
     /// Without a time-out for reading: see [`crate::clients::Clients::uploads`].
     pub http: reqwest::Client,
     pub patience: Patience,
+    /// What all uploads together may send.
+    pub throttle: Option<Throttle>,
     pub fleet_api: Url,
     pub thing: ThingName,
     pub session: Arc<ApiSession>,
@@ -63,6 +72,8 @@ pub struct Uploader {
 
 enum Outcome {
     Settled(Receipt),
+    /// It is sent, and the store has not taken the receipt.
+    Unsettled(Receipt, StoreError),
     Failed(Failure),
     /// The login raised the count, so the entry has another number now and is found under that.
     Renumbered,
@@ -105,28 +116,26 @@ impl Uploader {
             pace.paused_until = None;
         }
         while let Some((sequence, receipt)) = pace.unsettled.pop() {
-            pace.in_flight.remove(&sequence);
-            self.settle(pace, sequence, receipt).await?;
+            if let Err(error) = self.spool.settle(sequence, receipt.clone()).await {
+                pace.unsettled.push((sequence, receipt));
+                pace.wait_for_store(error)?;
+            } else {
+                pace.ended(sequence);
+            }
             if pace.paused_until.is_some() {
                 return Ok(pace.paused_until);
             }
         }
-        let free = IN_FLIGHT.saturating_sub(pace.in_flight.len());
-        if free == 0 {
-            return Ok(None);
-        }
         let mut next: Option<Instant> = None;
-        let limit = free + pace.in_flight.len() + pace.deferred.len();
-        let mut free = free;
-        let waiting = match self.spool.waiting(limit).await {
+        let waiting = match self.candidates(pace).await {
             Ok(waiting) => waiting,
             Err(error) => {
                 pace.wait_for_store(error)?;
                 return Ok(pace.paused_until);
             }
         };
-        for entry in waiting {
-            if free == 0 || pace.in_flight.contains(&entry.sequence) {
+        for (lane, entry) in waiting {
+            if !pace.has_room(lane) || pace.in_flight.contains(&entry.sequence) {
                 continue;
             }
             match pace.deferred.get(&entry.sequence) {
@@ -134,8 +143,7 @@ impl Uploader {
                     next = Some(next.map_or(*until, |next| next.min(*until)));
                 }
                 _ => {
-                    free -= 1;
-                    pace.in_flight.insert(entry.sequence);
+                    pace.begins(lane, entry.sequence);
                     let this = Arc::clone(self);
                     tasks.spawn(async move {
                         let outcome = this.send(&entry).await;
@@ -147,10 +155,25 @@ impl Uploader {
         Ok(next)
     }
 
+    /// What may be sent next: for each lane enough, though some are on their way or have to wait.
+    async fn candidates(&self, pace: &Pace) -> Result<Vec<(Lane, Entry)>, StoreError> {
+        let passed_over = pace.in_flight.len() + pace.deferred.len();
+        let mut candidates = Vec::new();
+        if pace.has_room(Lane::Newest) {
+            let newest = self.spool.newest(passed_over + 1).await?;
+            candidates.extend(newest.into_iter().map(|entry| (Lane::Newest, entry)));
+        }
+        if pace.has_room(Lane::Oldest) {
+            let oldest = self.spool.waiting(passed_over + IN_FLIGHT).await?;
+            candidates.extend(oldest.into_iter().map(|entry| (Lane::Oldest, entry)));
+        }
+        Ok(candidates)
+    }
+
     async fn conclude(&self, pace: &mut Pace, entry: &Entry, outcome: Outcome) -> anyhow::Result<()> {
-        pace.in_flight.remove(&entry.sequence);
+        pace.ended(entry.sequence);
         match &outcome {
-            Outcome::Settled(_) => {
+            Outcome::Settled(_) | Outcome::Unsettled(..) => {
                 Health::set(&self.health.refused, false);
                 self.health.line_is(true);
             }
@@ -170,7 +193,14 @@ impl Uploader {
                     sequence = entry.sequence,
                     "the cloud has it"
                 );
-                return self.settle(pace, entry.sequence, receipt).await;
+                return Ok(());
+            }
+            Outcome::Unsettled(receipt, error) => {
+                pace.succeeded(entry.sequence);
+                // In flight it stays: it need not be sent again.
+                pace.begins(Lane::Oldest, entry.sequence);
+                pace.unsettled.push((entry.sequence, receipt));
+                return pace.wait_for_store(error);
             }
             Outcome::Renumbered => return Ok(()),
             Outcome::Store(error) => return pace.wait_for_store(error),
@@ -196,17 +226,6 @@ impl Uploader {
         pace.pause(wait);
         pace.tell(&failure);
         Ok(())
-    }
-
-    async fn settle(&self, pace: &mut Pace, sequence: u64, receipt: Receipt) -> anyhow::Result<()> {
-        match self.spool.settle(sequence, receipt.clone()).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                pace.in_flight.insert(sequence);
-                pace.unsettled.push((sequence, receipt));
-                pace.wait_for_store(error)
-            }
-        }
     }
 
     async fn set_aside(
@@ -247,6 +266,13 @@ impl Uploader {
                     }
                     tried_anew = true;
                 }
+                // Here and not by whoever concludes: receipts that come together are committed together.
+                Outcome::Settled(receipt) => {
+                    return match self.spool.settle(entry.sequence, receipt.clone()).await {
+                        Ok(()) => Outcome::Settled(receipt),
+                        Err(error) => Outcome::Unsettled(receipt, error),
+                    };
+                }
                 outcome => return outcome,
             }
         }
@@ -255,9 +281,9 @@ impl Uploader {
     async fn put(&self, entry: &Entry, token: &str) -> Outcome {
         let torn = Arc::new(AtomicBool::new(false));
         let body = match self.spool.body(entry.sequence).await {
-            Ok(Some(Body::Inline(content))) => content.into(),
+            Ok(Some(Body::Inline(content))) => self.slowed(content),
             Ok(Some(Body::File(copy))) => match open_copy(&copy).await {
-                Ok(file) => reqwest::Body::wrap_stream(copy.stream(file, Arc::clone(&torn))),
+                Ok(file) => self.slowed_stream(copy.stream(file, Arc::clone(&torn))),
                 Err(outcome) => return outcome,
             },
             Ok(None) => return Outcome::Renumbered,
@@ -294,6 +320,26 @@ impl Uploader {
             // The body broke off because of it, whatever that looked like from outside.
             Err(_) if torn.load(Ordering::Relaxed) => Outcome::Torn(BrokenSeal.to_string()),
             Err(failure) => Outcome::Failed(failure),
+        }
+    }
+}
+
+/// A body, held back if there is a cap.
+impl Uploader {
+    fn slowed(&self, content: Vec<u8>) -> reqwest::Body {
+        match self.throttle {
+            None => content.into(),
+            Some(_) => self.slowed_stream(stream::iter([Ok::<_, io::Error>(content.into())])),
+        }
+    }
+
+    fn slowed_stream(
+        &self,
+        content: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> reqwest::Body {
+        match self.throttle.clone() {
+            None => reqwest::Body::wrap_stream(content),
+            Some(throttle) => reqwest::Body::wrap_stream(throttle.slowed(content)),
         }
     }
 }

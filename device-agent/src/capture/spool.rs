@@ -33,7 +33,7 @@ use crate::{
             aside::Aside,
             keys::{KeyId, KeyRing},
             quota::Quota,
-            row::{Sealed, counter, held, moment, open_head, set_counter, waiting},
+            row::{Order, Sealed, counter, held, moment, open_head, set_counter, waiting},
             seals::Seals,
         },
     },
@@ -172,9 +172,18 @@ impl Spool {
 
     /// The oldest entries that wait. What does not open any more is set aside on the way.
     pub async fn waiting(&self, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.in_order(Order::OldestFirst, limit).await
+    }
+
+    /// The newest entries that wait, in the same way.
+    pub async fn newest(&self, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.in_order(Order::NewestFirst, limit).await
+    }
+
+    async fn in_order(&self, order: Order, limit: usize) -> Result<Vec<Entry>, StoreError> {
         loop {
             let seals = Arc::clone(&self.seals);
-            let (entries, broken) = self.store.run(move |db| waiting(db, &seals, limit)).await?;
+            let (entries, broken) = self.store.run(move |db| waiting(db, &seals, order, limit)).await?;
             if broken.is_empty() {
                 return Ok(entries);
             }
@@ -299,15 +308,30 @@ impl Spool {
     }
 }
 
+fn entries(db: &Connection, order: &'static str, limit: usize) -> rusqlite::Result<Vec<Entry>> {
+    let mut rows = db.prepare_cached(&format!(
+        "select sequence, path, sha256, size, observed_at from spool
+         where quarantined is null order by sequence {order} limit ?1"
+    ))?;
+    let entry = |row: &rusqlite::Row<'_>| {
+        Ok(Entry {
+            sequence: row.get(0)?,
+            path: row.get(1)?,
+            hash: ContentHash(row.get(2)?),
+            size: row.get(3)?,
+            observed: moment(row, 4)?,
+        })
+    };
+    rows.query_map([limit], entry)?.collect()
+}
+
 /// How much waits, without how old it is: that depends on what is known of the time.
 pub fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
     db.query_row(
         "select count(*) filter (where quarantined is null),
                 count(*) filter (where quarantined is not null) from spool",
         [],
-        |row| {
-            Ok(Backlog { count: row.get(0)?, quarantined: row.get(1)?, ..Backlog::default() })
-        },
+        |row| Ok(Backlog { count: row.get(0)?, quarantined: row.get(1)?, ..Backlog::default() }),
     )
 }
 

@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub port: u16,
     pub thing: ThingName,
     pub tls: Arc<ClientConfig>,
+    /// The only network interface that the connection may leave by.
+    pub interface: Option<String>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,9 @@ impl Connection {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
+        if let Some(interface) = &endpoint.interface {
+            network.set_bind_device(interface);
+        }
         events.set_network_options(network);
         let (tell, heard) = mpsc::channel(QUEUE);
         let mut driver = JoinSet::new();

@@ -8,14 +8,23 @@ use std::{
 use device_model::upload::Receipt;
 use tokio::time::Instant;
 
-use crate::{backoff::Backoff, failure::Failure, store::StoreError};
+use crate::{backoff::Backoff, clients::IN_FLIGHT, failure::Failure, store::StoreError};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
+/// Whose turn it is. The newest has one place of its own, the oldest have the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    Oldest,
+    Newest,
+}
+
 /// Who is being sent, who must wait, and until when all must.
 pub struct Pace {
     pub in_flight: HashSet<u64>,
+    /// Which of those has the place of the newest.
+    newest: Option<u64>,
     pub deferred: HashMap<u64, (Instant, Backoff)>,
     pub paused_until: Option<Instant>,
     pub backoff: Backoff,
@@ -29,12 +38,33 @@ impl Pace {
     pub fn new() -> Self {
         Self {
             in_flight: HashSet::new(),
+            newest: None,
             deferred: HashMap::new(),
             paused_until: None,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
             told: false,
             unsettled: Vec::new(),
         }
+    }
+
+    pub fn has_room(&self, lane: Lane) -> bool {
+        let newest = usize::from(self.newest.is_some());
+        match lane {
+            Lane::Newest => newest == 0,
+            Lane::Oldest => self.in_flight.len() - newest < IN_FLIGHT - 1,
+        }
+    }
+
+    pub fn begins(&mut self, lane: Lane, sequence: u64) {
+        self.in_flight.insert(sequence);
+        if lane == Lane::Newest {
+            self.newest = Some(sequence);
+        }
+    }
+
+    pub fn ended(&mut self, sequence: u64) {
+        self.in_flight.remove(&sequence);
+        self.newest.take_if(|newest| *newest == sequence);
     }
 
     pub fn succeeded(&mut self, sequence: u64) {

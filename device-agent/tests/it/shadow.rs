@@ -167,6 +167,7 @@ async fn line(kept: Kept) -> Line {
             port,
             thing: bed.config.home.thing.clone(),
             tls: Arc::clone(&identity.tls),
+            interface: None,
         },
         clock: Arc::clone(&clock),
         status: StatusSource::new(spool, Arc::clone(&clock), identity, roomy(), Arc::clone(&health)),

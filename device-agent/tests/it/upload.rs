@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fs,
+    num::NonZeroU64,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
@@ -29,13 +30,14 @@ use device_agent::{
     lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal, state::Machine},
     newest,
     store::Store,
-    upload::Uploader,
+    upload::{Uploader, throttle::Throttle},
 };
 use device_model::{
     lan::ReservedRanges,
     login::{LoginAnswer, LoginRequest, NonceAnswer},
     upload::{
-        CLOCK_HEADER, ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
+        CLOCK_HEADER, ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER,
+        UploadId,
     },
 };
 use futures::StreamExt;
@@ -48,19 +50,39 @@ use crate::support::{SmallDisk, entries, eventually, spool_in, spool_keys};
 
 const THING: &str = "tenpo-0001";
 
-#[derive(Default)]
 struct Cloud {
     /// What the next uploads are answered with instead of a receipt.
     faults: VecDeque<Fault>,
     tokens: Vec<String>,
     logins: Vec<LoginRequest>,
     credentials_fetched: usize,
+    nonces: usize,
+    /// How long a session lasts.
+    session: TimeDelta,
     stored: Vec<Stored>,
     objects: HashMap<String, Vec<u8>>,
     floor: u64,
     /// How long the server takes to read one body.
     reads_for: Duration,
     tries: usize,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Self {
+            faults: VecDeque::new(),
+            tokens: Vec::new(),
+            logins: Vec::new(),
+            credentials_fetched: 0,
+            nonces: 0,
+            session: TimeDelta::minutes(15),
+            stored: Vec::new(),
+            objects: HashMap::new(),
+            floor: 0,
+            reads_for: Duration::ZERO,
+            tries: 0,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -85,7 +107,8 @@ struct Stored {
 
 type Shared = Arc<Mutex<Cloud>>;
 
-async fn nonce() -> Json<NonceAnswer> {
+async fn nonce(State(cloud): State<Shared>) -> Json<NonceAnswer> {
+    cloud.lock().unwrap().nonces += 1;
     let now = Clock::system().now();
     Json(NonceAnswer { nonce: "nonce".to_owned(), expires_at: now + TimeDelta::seconds(60), now })
 }
@@ -108,7 +131,7 @@ async fn login(State(cloud): State<Shared>, Json(request): Json<LoginRequest>) -
     cloud.tokens = vec![token.clone()];
     Json(LoginAnswer {
         token,
-        expires_at: Clock::system().now() + TimeDelta::minutes(15),
+        expires_at: Clock::system().now() + cloud.session,
         sequence_floor: cloud.floor,
     })
 }
@@ -183,6 +206,7 @@ struct Bed {
     spool: Spool,
     state: TempDir,
     patience: Patience,
+    cap: Option<NonZeroU64>,
     health: Arc<Health>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
@@ -204,7 +228,7 @@ impl Bed {
         let spool = spool_in(state.path()).await;
         let patience = Patience::default();
         let health = Health::new(Clock::system());
-        let mut bed = Self { cloud, spool, state, patience, health, tasks: JoinSet::new() };
+        let mut bed = Self { cloud, spool, state, patience, cap: None, health, tasks: JoinSet::new() };
         for (name, content) in files {
             bed.capture(name, content, &clock).await;
         }
@@ -233,6 +257,13 @@ impl Bed {
         .await;
     }
 
+    async fn nonces(&self, count: usize) {
+        eventually("a nonce was asked for", || async {
+            (self.cloud.lock().unwrap().nonces >= count).then_some(())
+        })
+        .await;
+    }
+
     async fn serve(&mut self, clock: Arc<Clock>) {
         let router = Router::new()
             .route("/v1/device/nonce", post(nonce))
@@ -244,7 +275,7 @@ impl Bed {
         let url: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         self.tasks.spawn(async move { Ok(axum::serve(listener, router).await?) });
         let tls = device_agent::identity::anonymous_tls(None, &Clock::system()).unwrap();
-        let clients = Clients::new(&tls, &self.patience).unwrap();
+        let clients = Clients::new(&tls, &self.patience, None).unwrap();
         let thing: device_model::thing_name::ThingName = THING.parse().unwrap();
         let audience = Audience {
             sts_host: "127.0.0.1:4566".to_owned(),
@@ -264,6 +295,7 @@ impl Bed {
         let uploader = Uploader {
             http: clients.uploads,
             patience: self.patience,
+            throttle: self.cap.map(Throttle::new),
             fleet_api: url,
             thing,
             session: Arc::new(session),
@@ -360,12 +392,97 @@ async fn an_earlier_content_is_sent_again_under_the_same_id() {
 
 #[tokio::test]
 async fn a_session_that_is_over_is_opened_again_with_the_same_credentials() {
-    let bed = Bed::start([Fault::EndSession], &[("a", b"A"), ("b", b"B")]).await;
+    let names: Vec<String> = (0..20).map(|number| format!("{number}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    let bed = Bed::start([Fault::EndSession], &files).await;
 
     bed.drained().await;
 
     let cloud = bed.cloud.lock().unwrap();
     assert_eq!((cloud.logins.len(), cloud.credentials_fetched), (2, 1));
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_before_it_ends_and_only_when_there_is_something_to_send() {
+    let mut bed = Bed::at_rest().await;
+    bed.cloud.lock().unwrap().session = TimeDelta::seconds(2);
+    bed.serve(Clock::system()).await;
+    // Longer than a session lasts: nothing is asked for, be there one or none.
+    tokio::time::timeout(Duration::from_millis(300), bed.nonces(1)).await.unwrap_err();
+    bed.capture("first", b"A", &Clock::system()).await;
+    bed.drained().await;
+    tokio::time::timeout(Duration::from_secs(2), bed.nonces(2)).await.unwrap_err();
+
+    let mut count = 0;
+    eventually("another session is opened", || {
+        count += 1;
+        let (bed, name) = (&bed, format!("{count}"));
+        async move {
+            bed.capture(&name, name.as_bytes(), &Clock::system()).await;
+            bed.drained().await;
+            (bed.cloud.lock().unwrap().nonces == 3).then_some(())
+        }
+    })
+    .await;
+
+    // None was used up to the answer that it is over.
+    let cloud = bed.cloud.lock().unwrap();
+    assert_eq!(cloud.tries, cloud.stored.len());
+    assert_eq!((cloud.logins.len(), cloud.credentials_fetched), (3, 1));
+}
+
+#[tokio::test]
+async fn a_new_file_does_not_wait_for_a_backlog_of_thousands() {
+    let mut bed = Bed::at_rest().await;
+    for number in 0..2000 {
+        let name = format!("{number}");
+        bed.capture(&name, name.as_bytes(), &Clock::system()).await;
+    }
+    bed.cloud.lock().unwrap().reads_for = Duration::from_millis(20);
+    bed.serve(Clock::system()).await;
+    eventually("the backlog is being sent", || async { bed.stored().get(20).map(drop) }).await;
+
+    bed.capture("new", b"new", &Clock::system()).await;
+    let before = bed.cloud.lock().unwrap().stored.len();
+    let after = eventually("the new one is there", || async {
+        let cloud = bed.cloud.lock().unwrap();
+        cloud.stored.iter().position(|one| one.path == b"new")
+    })
+    .await;
+
+    // One that is under way for each place, and perhaps one more.
+    assert!(after - before <= 24, "{} others went before it", after - before);
+    let sent = bed.stored();
+    assert!((0..10).all(|first| sent.iter().any(|one| one.sequence == first + 1)), "the oldest wait");
+}
+
+#[tokio::test]
+async fn uploads_stay_under_the_cap() {
+    let mut bed = Bed::at_rest().await;
+    bed.cap = NonZeroU64::new(200_000);
+    let big = vec![7; complete::INLINE + 1];
+    bed.capture("big", &big, &Clock::system()).await;
+    bed.capture("small", &vec![8; 60_000], &Clock::system()).await;
+    let begun = std::time::Instant::now();
+
+    bed.serve(Clock::system()).await;
+    bed.drained().await;
+
+    let took = begun.elapsed().as_secs_f64();
+    assert!(took > 1.4, "322 KB at 200 KB/s took {took} s");
+    assert!(bed.cloud.lock().unwrap().objects.values().any(|object| *object == big));
+}
+
+#[tokio::test]
+async fn whoever_is_told_to_come_later_keeps_everything_and_comes_later() {
+    for status in [408, 409, 429, 503] {
+        let bed = Bed::start([Fault::Status(status)], &[("a", b"A")]).await;
+
+        bed.drained().await;
+
+        let cloud = bed.cloud.lock().unwrap();
+        assert_eq!((cloud.tries, cloud.stored.len(), cloud.logins.len()), (2, 1, 1), "{status}");
+    }
 }
 
 #[tokio::test]

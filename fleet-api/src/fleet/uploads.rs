@@ -11,6 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use device_model::{
+    outcome,
     thing_name::ThingName,
     upload::{ContentHash, Receipt, UploadId},
 };
@@ -40,6 +41,8 @@ pub struct Announced {
     pub sha256: ContentHash,
     pub size: u64,
     pub observed_at: DateTime<Utc>,
+    /// How far that can be trusted; older agents do not say.
+    pub clock: Option<outcome::Clock>,
     pub sequence: u64,
 }
 
@@ -143,11 +146,17 @@ impl Fleet {
             path_key: &path_key,
             now,
         };
-        let sequence = i64::try_from(upload.sequence).map_err(too_large)?;
+        let observation = uploads::NewObservation {
+            thing: &upload.thing,
+            path_key: &path_key,
+            sequence: i64::try_from(upload.sequence).map_err(too_large)?,
+            observed_at: upload.observed_at.trunc_subsecs(6),
+            clock: upload.clock.map(outcome::Clock::as_str),
+            now,
+        };
         let mut tx = self.db().begin().await?;
         let first = uploads::add(&mut tx, &row).await?;
-        let observed_at = upload.observed_at.trunc_subsecs(6);
-        uploads::observe(&mut tx, &id, &upload.thing, &path_key, sequence, observed_at, now).await?;
+        uploads::observe(&mut tx, &id, &observation).await?;
         let stored = uploads::stored(&mut tx, &id).await?;
         tx.commit().await?;
         let stored =
@@ -172,14 +181,16 @@ fn receipt(upload: &Announced, stored: store::uploads::Stored) -> Result<Receipt
 
 /// What rebuilds the ledger's row from the bucket.
 fn metadata(upload: &Announced, sealed: &[u8]) -> Vec<(&'static str, String)> {
-    vec![
+    let mut metadata = vec![
         ("thing", upload.thing.to_string()),
         ("sha256", upload.sha256.to_string()),
         ("observed-at", upload.observed_at.to_rfc3339()),
         ("sequence", upload.sequence.to_string()),
         // S3 takes 2 KB in all: `MAX_PATH_BYTES` is chosen so that it fits beside the others.
         ("path-sealed", STANDARD.encode(sealed)),
-    ]
+    ];
+    metadata.extend(upload.clock.map(|clock| ("clock", clock.as_str().to_owned())));
+    metadata
 }
 
 /// A body on its way: counted and hashed as it flows, wherever it flows to.
@@ -321,6 +332,7 @@ mod tests {
             sha256,
             size: 1,
             observed_at: "2026-11-22T00:00:00.123456789Z".parse().unwrap(),
+            clock: Some(outcome::Clock::Estimated),
             sequence: 1 << 53,
         }
     }

@@ -11,10 +11,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use device_model::{
     login::THING_HEADER,
+    outcome,
     thing_name::ThingName,
     upload::{
-        ContentHash, DIGEST_HEADER, MAX_PATH_BYTES, OBSERVED_AT_HEADER, PATH_HEADER, SEQUENCE_HEADER,
-        UploadId, is_share_path,
+        CLOCK_HEADER, ContentHash, DIGEST_HEADER, MAX_PATH_BYTES, OBSERVED_AT_HEADER, PATH_HEADER,
+        SEQUENCE_HEADER, UploadId, is_share_path,
     },
 };
 use futures::TryStreamExt;
@@ -43,6 +44,8 @@ pub struct UploadView {
     sha256: String,
     size: i64,
     observed_at: DateTime<Utc>,
+    /// How far that can be trusted, `synced` or `estimated`, if the box said so.
+    clock: Option<String>,
     received_at: DateTime<Utc>,
     object_key: String,
     /// True if this is what the path holds now.
@@ -122,6 +125,14 @@ fn announced(upload_id: UploadId, thing: ThingName, headers: &HeaderMap) -> Resu
         return Err(bad(PATH_HEADER, &format!("a path of at most {MAX_PATH_BYTES} bytes")));
     }
     let observed_at = text(OBSERVED_AT_HEADER).and_then(|at| at.parse().ok()).filter(|&at| is_likely(at));
+    let clock = match headers.get(CLOCK_HEADER) {
+        None => None,
+        Some(_) => Some(
+            text(CLOCK_HEADER)
+                .and_then(outcome::Clock::parse)
+                .ok_or_else(|| bad(CLOCK_HEADER, "`synced` or `estimated`"))?,
+        ),
+    };
     let sequence = text(SEQUENCE_HEADER).and_then(digits).filter(|count| SEQUENCES.contains(count));
     Ok(Announced {
         upload_id,
@@ -133,6 +144,7 @@ fn announced(upload_id: UploadId, thing: ThingName, headers: &HeaderMap) -> Resu
         size,
         observed_at: observed_at
             .ok_or_else(|| bad(OBSERVED_AT_HEADER, "a time as in RFC 3339, of the years 2000 to 2100"))?,
+        clock,
         sequence: sequence.ok_or_else(|| bad(SEQUENCE_HEADER, "a count from 1 to 2^53"))?,
     })
 }
@@ -151,6 +163,7 @@ impl From<store::uploads::Row> for UploadView {
             sha256: row.sha256,
             size: row.size,
             observed_at: row.observed_at,
+            clock: row.clock,
             received_at: row.received_at,
             object_key: row.object_key,
             current: row.current,

@@ -25,6 +25,8 @@ pub struct Row {
     pub sha256: String,
     pub size: i64,
     pub observed_at: DateTime<Utc>,
+    /// How far that can be trusted, if the box said so.
+    pub clock: Option<String>,
     pub received_at: DateTime<Utc>,
     pub object_key: String,
     pub current: bool,
@@ -39,6 +41,15 @@ pub struct NewUpload<'a> {
     pub object_key: &'a str,
     pub path_sealed: &'a [u8],
     pub path_key: &'a [u8],
+    pub now: DateTime<Utc>,
+}
+
+pub struct NewObservation<'a> {
+    pub thing: &'a ThingName,
+    pub path_key: &'a [u8],
+    pub sequence: i64,
+    pub observed_at: DateTime<Utc>,
+    pub clock: Option<&'a str>,
     pub now: DateTime<Utc>,
 }
 
@@ -91,21 +102,18 @@ pub async fn add(db: &mut PgConnection, upload: &NewUpload<'_>) -> sqlx::Result<
 pub async fn observe(
     db: &mut PgConnection,
     upload_id: &str,
-    thing: &ThingName,
-    path_key: &[u8],
-    sequence: i64,
-    observed_at: DateTime<Utc>,
-    now: DateTime<Utc>,
+    observation: &NewObservation<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into observations (upload_id, thing, path_key, sequence, observed_at, received_at)
-         values ($1, $2, $3, $4, $5, $6) on conflict on constraint observations_once do nothing",
+        "insert into observations (upload_id, thing, path_key, sequence, observed_at, clock, received_at)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict on constraint observations_once do nothing",
         upload_id,
-        thing.as_str(),
-        path_key,
-        sequence,
-        observed_at,
-        now,
+        observation.thing.as_str(),
+        observation.path_key,
+        observation.sequence,
+        observation.observed_at,
+        observation.clock,
+        observation.now,
     )
     .execute(db)
     .await?;
@@ -126,13 +134,13 @@ pub async fn sequence_floor(db: &mut PgConnection, thing: &ThingName) -> sqlx::R
 pub async fn find(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
-        "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, u.received_at,
-             u.object_key,
+        "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, o.clock,
+             u.received_at, u.object_key,
              not exists (select from observations later where later.thing = u.thing
                  and later.path_key = u.path_key
                    and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\"
          from uploads u left join pharmacies p using (pharmacy_id)
-         join lateral (select observation_id, sequence, observed_at from observations
+         join lateral (select observation_id, sequence, observed_at, clock from observations
                        where upload_id = u.upload_id order by sequence desc, observation_id desc limit 1) o on true
          where u.upload_id = $1",
         upload_id,
@@ -147,13 +155,13 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Ro
     let (at, id) = filter.before.clone().unzip();
     sqlx::query_as!(
         Row,
-        "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, u.received_at,
-             u.object_key,
+        "select u.upload_id, u.thing, p.code as \"pharmacy?\", u.sha256, u.size, o.observed_at, o.clock,
+             u.received_at, u.object_key,
              not exists (select from observations later where later.thing = u.thing
                  and later.path_key = u.path_key
                    and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\"
          from uploads u left join pharmacies p using (pharmacy_id)
-         join lateral (select observation_id, sequence, observed_at from observations
+         join lateral (select observation_id, sequence, observed_at, clock from observations
                        where upload_id = u.upload_id order by sequence desc, observation_id desc limit 1) o on true
          where ($1::text is null or u.thing = $1) and ($2::text is null or p.code = $2)
            and ($3::timestamptz is null or (u.received_at, u.upload_id) < ($3, $4::text))

@@ -56,6 +56,31 @@ async fn a_path_that_goes_back_is_two_objects_with_the_first_current(db: PgPool)
     assert_eq!(api.count("observations").await, 3);
 }
 
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn how_far_a_boxs_time_can_be_trusted_is_kept_if_it_says_so(db: PgPool) {
+    let (api, token) = api(db).await;
+    let mut said = vec![None];
+    for (sequence, clock) in [(2, "synced"), (3, "estimated")] {
+        let upload = Upload { sequence, content: clock.as_bytes(), ..RX };
+        let mut request = upload.request(&token).body(Body::from(clock)).unwrap();
+        request.headers_mut().insert("x-recehub-clock", clock.parse().unwrap());
+        api.send(request).await.expect(201);
+        said.push(Some((upload.id(), clock)));
+    }
+    RX.send(&api, &token).await.expect(201);
+
+    for upload in said {
+        let (id, clock) = upload.map_or((RX.id(), Value::Null), |(id, clock)| (id, json!(clock)));
+        assert_eq!(api.get(&format!("/v1/uploads/{id}")).await.expect(200)["clock"], clock);
+        let key = format!("rx/tenpo-0042/{id}");
+        let metadata = api.aws.state().objects[&key].1.clone();
+        let kept = metadata.iter().find(|(name, _)| *name == "clock").map(|(_, value)| json!(value));
+        assert_eq!(kept.unwrap_or_default(), clock);
+    }
+    let list = api.get("/v1/uploads?thing=tenpo-0042").await.expect(200);
+    assert!(list["items"].as_array().unwrap().iter().any(|item| item["clock"] == "estimated"));
+}
+
 async fn current(api: &TestApi) -> Vec<String> {
     let list = api.get("/v1/uploads?thing=tenpo-0042").await.expect(200);
     let items = list["items"].as_array().unwrap().iter();
@@ -129,6 +154,7 @@ async fn headers_are_checked_before_anything_is_read(db: PgPool) {
     {
         with("x-recehub-sequence", Some(count)).await.expect_problem(400, "malformed-request");
     }
+    with("x-recehub-clock", Some("right")).await.expect_problem(400, "malformed-request");
     with("content-length", Some("+11")).await.expect_problem(400, "malformed-request");
     with("x-recehub-thing", Some("tenpo-0001")).await.expect_problem(403, "forbidden");
     let mut not_text = RX.request(&token).body(Body::from(RX.content)).unwrap();

@@ -122,12 +122,27 @@ impl Sealed {
     }
 }
 
-/// The oldest entries that wait and open, and the numbers of those that wait and do not.
-pub fn waiting(db: &Connection, seals: &Seals, limit: usize) -> rusqlite::Result<(Vec<Entry>, Vec<u64>)> {
-    let mut rows = db.prepare_cached(
+#[derive(Debug, Clone, Copy)]
+pub enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// The first entries that wait and open, and the numbers of those that wait and do not.
+pub fn waiting(
+    db: &Connection,
+    seals: &Seals,
+    order: Order,
+    limit: usize,
+) -> rusqlite::Result<(Vec<Entry>, Vec<u64>)> {
+    let order = match order {
+        Order::OldestFirst => "asc",
+        Order::NewestFirst => "desc",
+    };
+    let mut rows = db.prepare_cached(&format!(
         "select path_key, content_key, size, observed_at, head, sequence from spool
-         where quarantined is null order by sequence limit ?1",
-    )?;
+         where quarantined is null order by sequence {order} limit ?1"
+    ))?;
     let (mut entries, mut broken) = (Vec::new(), Vec::new());
     let mut rows = rows.query([limit])?;
     while let Some(row) = rows.next()? {
