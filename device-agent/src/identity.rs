@@ -64,26 +64,30 @@ impl IdentityFiles {
 
 impl Identity {
     pub fn load(home: &Home, ca_file: &Path, clock: &Arc<Clock>) -> Result<Self, IdentityError> {
-        let files = IdentityFiles::of(home);
-        let certificate = read_pem::<CertificateDer<'static>>(&files.certificate)?;
-        let key = read_pem::<PrivateKeyDer<'static>>(&files.key)?;
-        let found = common_name(&certificate)
-            .map_err(|error| IdentityError::Unusable(files.certificate.clone(), error))?;
-        if found != home.thing.as_str() {
-            return Err(IdentityError::OtherThing { found, wanted: home.thing.clone() });
-        }
+        let parts = Parts::read(home, ca_file, clock);
+        let (certificate, key) = (parts.certificate?, parts.key?);
         let tls = ClientConfig::builder()
             .dangerous()
-            .with_custom_certificate_verifier(trust(ca_file, clock)?)
+            .with_custom_certificate_verifier(parts.trust?)
             .with_client_auth_cert(vec![certificate.clone()], key)
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    IdentityError::KeyOfAnother(files.key.clone(), files.certificate.clone())
-                }
-                other => IdentityError::Unusable(files.key.clone(), other.to_string()),
-            })?;
-        let sealing = sealing::SealingKey::load(&files.sealing_key)?;
-        Ok(Self { tls: Arc::new(tls), sealing, certificate })
+            .map_err(|error| unfit(error, home))?;
+        Ok(Self { tls: Arc::new(tls), sealing: parts.sealing?, certificate })
+    }
+
+    /// All that keeps it from being loaded.
+    pub fn faults(home: &Home, ca_file: &Path, clock: &Arc<Clock>) -> Vec<IdentityError> {
+        let Parts { certificate, key, trust, sealing } = Parts::read(home, ca_file, clock);
+        let fit = match (certificate, key) {
+            (Ok(certificate), Ok(key)) => vec![
+                ClientConfig::builder()
+                    .with_root_certificates(RootCertStore::empty())
+                    .with_client_auth_cert(vec![certificate], key)
+                    .map_err(|error| unfit(error, home))
+                    .err(),
+            ],
+            (certificate, key) => vec![certificate.err(), key.err()],
+        };
+        fit.into_iter().chain([trust.err(), sealing.err()]).flatten().collect()
     }
 
     /// The certificate's serial and age, as they stand in the shadow `status`.
@@ -96,6 +100,47 @@ impl Identity {
             serial: parsed.tbs_certificate.serial.to_str_radix(16),
             age_days: seconds.max(0) / 86_400,
         }
+    }
+}
+
+/// Each as far as it can be read.
+struct Parts {
+    certificate: Result<CertificateDer<'static>, IdentityError>,
+    key: Result<PrivateKeyDer<'static>, IdentityError>,
+    trust: Result<Arc<ServerTrust>, IdentityError>,
+    sealing: Result<sealing::SealingKey, IdentityError>,
+}
+
+impl Parts {
+    fn read(home: &Home, ca_file: &Path, clock: &Arc<Clock>) -> Self {
+        let files = IdentityFiles::of(home);
+        Self {
+            certificate: read_certificate(&files.certificate, &home.thing),
+            key: read_pem(&files.key),
+            trust: trust(ca_file, clock),
+            sealing: sealing::SealingKey::load(&files.sealing_key),
+        }
+    }
+}
+
+fn read_certificate(path: &Path, wanted: &ThingName) -> Result<CertificateDer<'static>, IdentityError> {
+    let certificate = read_pem(path)?;
+    let found = common_name(&certificate).map_err(|error| IdentityError::Unusable(path.to_owned(), error))?;
+    if found == wanted.as_str() {
+        Ok(certificate)
+    } else {
+        Err(IdentityError::OtherThing { found, wanted: wanted.clone() })
+    }
+}
+
+/// Why the certificate and the key do not make a client.
+fn unfit(error: rustls::Error, home: &Home) -> IdentityError {
+    let files = IdentityFiles::of(home);
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            IdentityError::KeyOfAnother(files.key, files.certificate)
+        }
+        other => IdentityError::Unusable(files.key, other.to_string()),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod agent;
 pub mod api_session;
 pub mod backoff;
 pub mod capture;
+pub mod check;
 pub mod clients;
 pub mod clock;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The agent's command line: `run`, `enroll`, `status`, `retry`, `spool-key`.
+//! The agent's command line: `run`, `enroll`, `check-config`, `status`, `retry`, `spool-key`.
 
 use std::{
     io::{IsTerminal, Write},
@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use device_agent::{
     agent,
     capture::spool,
+    check,
     config::{self, Config, Enrolment, Home},
     identity::enrolment::{self, Outcome},
     status::LocalStatus,
@@ -33,6 +34,8 @@ enum Command {
         #[arg(long)]
         code: String,
     },
+    /// Tells everything that is wrong with how the box is set up; the cloud is not asked.
+    CheckConfig,
     /// Says how the box is, whether the agent runs or not.
     Status {
         #[arg(long)]
@@ -104,6 +107,14 @@ async fn execute(command: Command) -> anyhow::Result<()> {
                 }
             };
             Ok(writeln!(std::io::stdout(), "{said}")?)
+        }
+        Command::CheckConfig => {
+            let faults = check::faults(var).await;
+            for fault in &faults {
+                writeln!(std::io::stderr(), "{fault}")?;
+            }
+            anyhow::ensure!(faults.is_empty(), "faults in the configuration: {}", faults.len());
+            Ok(writeln!(std::io::stdout(), "the configuration is good")?)
         }
         Command::Retry => {
             let home = Home::read(var)?;

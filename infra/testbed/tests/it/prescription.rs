@@ -5,7 +5,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
 };
 
-use testbed::wait::until;
+use testbed::{boxes::RecehubBox, wait::until};
 
 use crate::support::{BOUND, Bucket, bed, box_status, database_text, folder_bytes, holds, save, uploads};
 
@@ -124,22 +124,46 @@ async fn neither_name_nor_content_is_seen_on_the_way() {
 }
 
 #[tokio::test]
-async fn a_box_whose_clock_is_three_hours_off_still_uploads() {
+async fn a_box_whose_clock_is_wrong_still_uploads_hears_its_settings_and_tells_the_right_time() {
     let mut bed = bed(1).await;
-    for (offset, size) in [("-3h", 10), ("+3h", 20)] {
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    let days_to = |year| {
+        let then = chrono::NaiveDate::from_ymd_opt(year, 1, 2).unwrap();
+        format!("{:+}d", (then - now.date_naive()).num_days())
+    };
+    let offsets = ["-3h".to_owned(), "+3h".to_owned(), days_to(1970), days_to(2036)];
+    for (count, offset) in (1..).zip(offsets) {
         let one = &mut bed.boxes[0];
         one.stop_agent().await.unwrap();
-        let program = one.agent_program().clone().behind("faketime", &["-f", offset]);
-        one.start_agent_as(&program).unwrap();
-        save(one, &format!("clock{offset}.csv"), &vec![b'x'; size]).await;
-        let count = if offset == "-3h" { 1 } else { 2 };
+        // Nor does it know the time from before.
+        for file in ["agent.db", "agent.db-wal", "agent.db-shm"] {
+            drop(std::fs::remove_file(one.home.join("state").join(file)));
+        }
+        let connections = connections(one);
+        let program = one.agent_program().clone().env("FAKETIME_DONT_FAKE_MONOTONIC", 1);
+        one.start_agent_as(&program.behind("faketime", &["-f", &offset])).unwrap();
+        save(one, &format!("clock{offset}.csv"), &vec![b'x'; 10 * count]).await;
 
         let thing = bed.boxes[0].thing.clone();
         let items = uploads(&bed, &thing, count).await;
+        until(&format!("{offset}: the box is connected over MQTT"), BOUND, || async {
+            Ok((self::connections(&bed.boxes[0]) > connections).then_some(()))
+        })
+        .await
+        .unwrap();
 
-        assert!(items.iter().any(|item| item["size"] == size), "{offset}: its upload did not arrive");
+        let item = items.iter().find(|item| item["size"] == 10 * count).unwrap();
+        let observed: chrono::DateTime<chrono::Utc> = item["observedAt"].as_str().unwrap().parse().unwrap();
+        let since = observed - now;
+        assert!((0..300).contains(&since.num_seconds()), "{offset}: seen {since} after the test began");
+        assert_eq!(item["clock"], "synced", "{offset}");
     }
     bed.stop().await.unwrap();
+}
+
+/// How often the box's agents said that they are connected over MQTT.
+fn connections(one: &RecehubBox) -> usize {
+    std::fs::read_to_string(one.agent_log()).unwrap_or_default().matches("connected over MQTT").count()
 }
 
 async fn current_content(bucket: &Bucket, items: &[serde_json::Value]) -> Vec<u8> {
