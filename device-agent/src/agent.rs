@@ -36,7 +36,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     std::fs::read_dir(&share.dir)
         .with_context(|| format!("the share {} cannot be read", share.dir.display()))?;
     let store = Store::open(&config.home.state_dir)?;
-    timekeeper::recall(&clock, &store).await?;
+    timekeeper::recall(&clock, &store).await;
     let identity = Arc::new(Identity::load(&config.home, &config.ca_file, &clock)?);
     let keys = config.spool_key.load_or_make()?;
     let spool = Spool::open(store.clone(), &config.home.state_dir, keys, config.spool_quota_bytes)

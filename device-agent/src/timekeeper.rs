@@ -9,18 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, moment::Trusted},
-    store::{Store, StoreError},
+    store::Store,
 };
 
 /// It is written down no more often than this: an hour's time is heard many times in a busy hour.
 const SELDOM: Duration = Duration::from_mins(5);
 
 /// Tells the clock what an earlier run has written down.
-pub async fn recall(clock: &Clock, store: &Store) -> Result<(), StoreError> {
-    if let Some(trusted) = store.run(|db| last(db)).await? {
-        clock.recall(&trusted);
+pub async fn recall(clock: &Clock, store: &Store) {
+    match store.run(|db| last(db)).await {
+        Ok(Some(trusted)) => clock.recall(&trusted),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "what was known of the time cannot be read"),
     }
-    Ok(())
 }
 
 /// What was written down last. What cannot be read is as good as nothing.
@@ -77,7 +78,7 @@ mod tests {
                 .unwrap();
         ended.unwrap();
         let next = Clock::reading(|| "1970-01-01T00:00:00Z".parse().unwrap());
-        recall(&next, &store).await.unwrap();
+        recall(&next, &store).await;
 
         assert_eq!(next.trusted(), clock.trusted());
     }

@@ -22,7 +22,7 @@ use device_model::{
         CLOCK_HEADER, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER, UploadId,
     },
 };
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::{
     task::JoinSet,
@@ -329,14 +329,15 @@ impl Uploader {
     fn slowed(&self, content: Vec<u8>) -> reqwest::Body {
         match self.throttle {
             None => content.into(),
-            Some(_) => self.slowed_stream(stream::iter([Ok::<_, io::Error>(content.into())])),
+            Some(_) => self.slowed_stream(stream::iter([Ok(content)])),
         }
     }
 
     fn slowed_stream(
         &self,
-        content: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        content: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static,
     ) -> reqwest::Body {
+        let content = content.map(|chunk| chunk.map(Bytes::from));
         match self.throttle.clone() {
             None => reqwest::Body::wrap_stream(content),
             Some(throttle) => reqwest::Body::wrap_stream(throttle.slowed(content)),

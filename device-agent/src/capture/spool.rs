@@ -308,23 +308,6 @@ impl Spool {
     }
 }
 
-fn entries(db: &Connection, order: &'static str, limit: usize) -> rusqlite::Result<Vec<Entry>> {
-    let mut rows = db.prepare_cached(&format!(
-        "select sequence, path, sha256, size, observed_at from spool
-         where quarantined is null order by sequence {order} limit ?1"
-    ))?;
-    let entry = |row: &rusqlite::Row<'_>| {
-        Ok(Entry {
-            sequence: row.get(0)?,
-            path: row.get(1)?,
-            hash: ContentHash(row.get(2)?),
-            size: row.get(3)?,
-            observed: moment(row, 4)?,
-        })
-    };
-    rows.query_map([limit], entry)?.collect()
-}
-
 /// How much waits, without how old it is: that depends on what is known of the time.
 pub fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
     db.query_row(

@@ -73,21 +73,21 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn all_together_are_no_faster_than_the_cap_and_no_byte_is_lost() {
-        let throttle = Throttle::new(NonZeroU64::new(10_000).unwrap());
+        let throttle = Throttle::new(NonZeroU64::new(500_000).unwrap());
         let body: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).take(100_000).collect();
-        let send = || {
+        let send = async || {
             let whole: Result<Bytes, Infallible> = Ok(body.clone().into());
-            throttle.clone().slowed(stream::iter([whole])).map(Result::unwrap).concat()
+            let pieces: Vec<_> = throttle.clone().slowed(stream::iter([whole])).collect().await;
+            pieces.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect::<Vec<u8>>()
         };
         let begun = Instant::now();
 
-        let (one, other): (Vec<u8>, Vec<u8>) =
-            tokio::join!(async { send().await.to_vec() }, async { send().await.to_vec() });
+        let (one, other) = tokio::join!(send(), send());
 
-        let took = begun.elapsed().as_secs_f64();
-        assert!((18.0..=20.0).contains(&took), "200 KB at 10 KB/s took {took} s");
+        // The last piece of each may go the moment it has its turn.
+        assert!(begun.elapsed() >= Duration::from_millis(360), "{:?}", begun.elapsed());
         assert!(one == body && other == body);
     }
 }
