@@ -49,8 +49,6 @@ use crate::{
     },
 };
 
-/// One answer of no use holds the others up no longer than this.
-const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// After 403 nothing but a person helps; the box asks now and then whether one has.
 const REFUSED_WAIT: Duration = Duration::from_mins(10);
 /// Someone else may put an entry back: `device-agent retry`.
@@ -217,11 +215,7 @@ impl Uploader {
                 retry_after.unwrap_or_default() + pace.wait()
             }
             Failure::Unauthorized | Failure::Line(_) => pace.wait(),
-            // Maybe only this one: it steps back, so that it cannot hold the others up.
-            Failure::Unusable(_) | Failure::Local(_) => {
-                pace.defer(entry.sequence);
-                pace.wait().min(SHORT_WAIT)
-            }
+            Failure::Unusable(_) | Failure::Local(_) => pace.step_back(entry.sequence),
         };
         pace.pause(wait);
         pace.tell(&failure);

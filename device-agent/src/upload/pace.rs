@@ -12,6 +12,10 @@ use crate::{backoff::Backoff, clients::IN_FLIGHT, failure::Failure, store::Store
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
+/// One answer of no use holds the others up no longer than this.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+/// If more than these are answered so, it is not the entries that are at fault.
+const MOST_DEFERRED: usize = 32;
 
 /// Whose turn it is. The newest has one place of its own, the oldest have the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,17 @@ impl Pace {
         self.told = false;
     }
 
+    /// Maybe only this entry is at fault: it steps back, so that it cannot hold the others up. Answers
+    /// how long they wait all the same.
+    pub fn step_back(&mut self, sequence: u64) -> Duration {
+        let wait = self.wait();
+        if self.deferred.len() >= MOST_DEFERRED && !self.deferred.contains_key(&sequence) {
+            return wait;
+        }
+        self.defer(sequence);
+        wait.min(SHORT_WAIT)
+    }
+
     pub fn defer(&mut self, sequence: u64) {
         let fresh = || (Instant::now(), Backoff::new(FIRST_WAIT * 5, LONGEST_WAIT * 5));
         let (until, backoff) = self.deferred.entry(sequence).or_insert_with(fresh);
@@ -132,5 +147,33 @@ mod tests {
 
         assert_eq!(pace.paused_until, until);
         assert_eq!(pace.backoff.ceiling(), FIRST_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_every_entry_is_answered_badly_the_waits_grow_and_the_memory_does_not() {
+        let mut pace = Pace::new();
+        let waits: Vec<Duration> = (0..10_000).map(|sequence| pace.step_back(sequence)).collect();
+
+        assert_eq!(pace.deferred.len(), MOST_DEFERRED);
+        assert!(waits[..MOST_DEFERRED].iter().all(|wait| *wait <= SHORT_WAIT));
+        let later = &waits[MOST_DEFERRED..];
+        assert!(later.iter().any(|wait| *wait > SHORT_WAIT * 10), "it goes on as fast as for one");
+        assert!(later.iter().all(|wait| *wait <= LONGEST_WAIT));
+    }
+
+    #[test]
+    fn the_newest_has_one_place_and_the_oldest_have_the_others() {
+        let mut pace = Pace::new();
+        for sequence in 1..IN_FLIGHT as u64 {
+            assert!(pace.has_room(Lane::Oldest));
+            pace.begins(Lane::Oldest, sequence);
+        }
+        assert!(!pace.has_room(Lane::Oldest) && pace.has_room(Lane::Newest));
+
+        pace.begins(Lane::Newest, 1000);
+        assert!(!pace.has_room(Lane::Oldest) && !pace.has_room(Lane::Newest));
+        pace.ended(1000);
+
+        assert!(!pace.has_room(Lane::Oldest) && pace.has_room(Lane::Newest));
     }
 }
