@@ -133,9 +133,9 @@ impl StatusSource {
     }
 }
 
-fn waiting_since(backlog: Backlog, oldest: Option<&Moment>, clock: &Clock) -> Backlog {
-    let oldest_at = oldest.map(|moment| clock.place(moment).0);
-    Backlog { oldest_at, ..backlog }.aged(clock.now())
+fn waiting_since(mut backlog: Backlog, oldest: Option<&Moment>, clock: &Clock) -> Backlog {
+    backlog.oldest_at = oldest.map(|moment| clock.place(moment).0);
+    backlog.aged(clock.now())
 }
 
 fn alarms(backlog: &Backlog, disk_low: bool, spool_full: bool, health: &Health) -> Vec<Alarm> {

@@ -17,7 +17,7 @@ const SELDOM: Duration = Duration::from_mins(5);
 
 /// Tells the clock what an earlier run has written down.
 pub async fn recall(clock: &Clock, store: &Store) {
-    match store.run(|db| last(db)).await {
+    match store.run(last).await {
         Ok(Some(trusted)) => clock.recall(&trusted),
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "what was known of the time cannot be read"),
@@ -67,7 +67,7 @@ mod tests {
 
         clock.learn("2026-11-22T15:00:00Z".parse().unwrap());
         let written = async {
-            while store.run(|db| last(db)).await.unwrap().is_none() {
+            while store.run(last).await.unwrap().is_none() {
                 tokio::task::yield_now().await;
             }
             stop.cancel();

@@ -149,8 +149,8 @@ mod tests {
         assert_eq!(pace.backoff.ceiling(), FIRST_WAIT);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn when_every_entry_is_answered_badly_the_waits_grow_and_the_memory_does_not() {
+    #[test]
+    fn when_every_entry_is_answered_badly_the_waits_grow_and_the_memory_does_not() {
         let mut pace = Pace::new();
         let waits: Vec<Duration> = (0..10_000).map(|sequence| pace.step_back(sequence)).collect();
 

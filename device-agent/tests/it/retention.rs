@@ -20,7 +20,7 @@ use device_agent::{
         retention::{Retention, remove},
         spool::{Added, Spool},
     },
-    clock::Clock,
+    clock::{Clock, moment::Moment},
 };
 use device_model::{
     thing_name::ThingName,
@@ -62,7 +62,8 @@ impl Desk {
 
     async fn capture(&self, name: &str, settled: bool) {
         let whole = complete::read(self.share.path(), name.as_bytes(), self.spool.folder()).unwrap();
-        let added = self.spool.add(name.into(), whole, self.now, settled).await.unwrap();
+        let added =
+            self.spool.add(name.into(), whole, Moment { at: self.now, unsure: None }, settled).await.unwrap();
         assert!(matches!(added, Added::New { .. }));
     }
 

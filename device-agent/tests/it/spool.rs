@@ -53,7 +53,7 @@ impl Desk {
     async fn add(&self, spool: &Spool, name: &str, content: &[u8]) -> Added {
         File::create(self.share.path().join(name)).unwrap().write_all(content).unwrap();
         let whole = complete::read(self.share.path(), name.as_bytes(), spool.folder()).unwrap();
-        spool.add(name.into(), whole, Clock::system().now(), true).await.unwrap()
+        spool.add(name.into(), whole, Clock::system().moment(), true).await.unwrap()
     }
 
     fn database(&self) -> PathBuf {
