@@ -21,6 +21,15 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Makes the folder, if it is not there. What is made durable in it later does not get lost with it.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 /// Makes what was created, renamed or removed in the folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()

@@ -7,7 +7,6 @@ mod opening;
 mod schema;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -17,7 +16,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::opening::{Place, is_corrupt};
+use crate::{
+    durable,
+    store::opening::{Place, is_corrupt},
+};
 
 /// More jobs than this are not put into one transaction.
 const BATCH: usize = 128;
@@ -49,7 +51,8 @@ impl Store {
     /// Opens the database in the folder, making both if they are not there. One that cannot be read is
     /// set aside for a fresh one.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder).map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
+        durable::make_folder(folder)
+            .map_err(|error| StoreError::Folder { path: folder.to_owned(), error })?;
         let place = Place::new(folder);
         let opened = place.connect_sound().or_else(|error| {
             // A full disk has no room even for what SQLite keeps beside the database.

@@ -38,6 +38,7 @@ use crate::{
         },
     },
     clock::moment::Moment,
+    durable,
     store::{Store, StoreError},
 };
 
@@ -86,7 +87,7 @@ impl Spool {
     /// sealed, is sealed under the newest key; copies that no entry names are swept out. `quota`: the bytes that may wait.
     pub async fn open(store: Store, state_dir: &Path, ring: KeyRing, quota: u64) -> anyhow::Result<Self> {
         let folder = state_dir.join("spool");
-        fs::create_dir_all(&folder)?;
+        durable::make_folder(&folder)?;
         let seals = store.run(|db| Seals::load_or_make(db, ring)).await?;
         let spool = Self {
             store,

@@ -8,6 +8,7 @@ mod enrolment;
 mod hostile;
 mod lan_apply;
 mod polling;
+mod power_loss;
 mod program;
 mod retention;
 mod shadow;

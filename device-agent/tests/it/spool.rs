@@ -228,7 +228,7 @@ async fn with_a_lost_key_what_waits_is_set_aside_and_the_share_is_read_again() {
 
 /// The database as the version before sealing left it, with one entry of each kind.
 fn unsealed_database(desk: &Desk) {
-    let first = include_str!("../unsealed.sql");
+    let first = include_str!("unsealed.sql");
     let db = Connection::open(desk.database()).unwrap();
     db.execute_batch(first).unwrap();
     fs::create_dir(desk.state.path().join("spool")).unwrap();
