@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, ffi};
 
 use crate::{durable, store::schema};
 
@@ -36,6 +36,10 @@ impl Place {
     /// Opens the database as it is.
     pub fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open(self.database())?;
+        // SQLite makes do with reading, and would go on so after the disk can be written again.
+        if connection.is_readonly(MAIN_DB)? {
+            return Err(failure(ffi::SQLITE_READONLY));
+        }
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "busy_timeout", 5000)?;
@@ -99,11 +103,11 @@ impl Place {
     fn connect_checked(&self) -> rusqlite::Result<Connection> {
         // SQLite takes an empty file for a new database.
         if fs::metadata(self.database()).is_ok_and(|file| file.len() == 0) {
-            return Err(corrupt());
+            return Err(failure(ffi::SQLITE_CORRUPT));
         }
         let connection = self.connect()?;
         let found: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-        if found == "ok" { Ok(connection) } else { Err(corrupt()) }
+        if found == "ok" { Ok(connection) } else { Err(failure(ffi::SQLITE_CORRUPT)) }
     }
 
     fn set_aside(&self) -> io::Result<()> {
@@ -131,8 +135,8 @@ pub fn is_corrupt(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-fn corrupt() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)
+fn failure(code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

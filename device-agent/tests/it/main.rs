@@ -5,6 +5,7 @@
 mod capture;
 mod capture_model;
 mod enrolment;
+mod failing_disk;
 mod hostile;
 mod lan_apply;
 mod polling;

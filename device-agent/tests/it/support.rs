@@ -77,6 +77,66 @@ pub fn capture_of(share: &Path, spool: &Spool) -> Capture {
     }
 }
 
+/// True if it was done. Only who is not root may be refused: else a test would be left out unseen.
+fn as_root(program: &str, arguments: &[&str]) -> bool {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let may_fail = !rustix::process::geteuid().is_root();
+    assert!(output.status.success() || may_fail, "{program} {arguments:?}: {said}");
+    output.status.success()
+}
+
+/// A disk whose file system becomes read-only at a fault, with everything that is open on it. Nothing, for
+/// who may not mount one.
+pub struct FailingDisk(TempDir);
+
+impl FailingDisk {
+    pub fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Self(folder);
+        File::create(disk.image()).unwrap().set_len(24 * 1024 * 1024).unwrap();
+        fs::create_dir(disk.path()).unwrap();
+        let image = disk.image();
+        (as_root("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]) && disk.mount_image()).then_some(disk)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("disk")
+    }
+
+    pub fn fail(&self) {
+        as_root("mount", &["-o", "remount,abort", self.path().to_str().unwrap()]);
+    }
+
+    /// Repairs it, as a person would, once nothing is open on it any more.
+    pub async fn mend(&self) {
+        eventually("nothing is open on the failed disk", || async {
+            let unmounted = Command::new("umount").arg(self.path()).stderr(Stdio::null()).status();
+            unmounted.unwrap().success().then_some(())
+        })
+        .await;
+        // It answers with 1 for what it has repaired.
+        drop(Command::new("e2fsck").args(["-p", "-f"]).arg(self.image()).output().unwrap());
+        self.mount_image();
+    }
+
+    fn image(&self) -> PathBuf {
+        self.0.path().join("image")
+    }
+
+    fn mount_image(&self) -> bool {
+        let (image, path) = (self.image(), self.path());
+        let to = ["-o", "loop,errors=remount-ro", image.to_str().unwrap(), path.to_str().unwrap()];
+        as_root("mount", &to)
+    }
+}
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.path()).stderr(Stdio::null()).status());
+    }
+}
+
 /// A small file system of its own, to be filled. Nothing, for who may not mount one.
 pub struct SmallDisk(pub TempDir);
 
@@ -84,12 +144,8 @@ impl SmallDisk {
     pub fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={size}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "none"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+        let path = folder.path().to_str().unwrap();
+        as_root("mount", &["-t", "tmpfs", "-o", &options, "none", path]).then_some(Self(folder))
     }
 
     /// Takes every byte that is left.
