@@ -49,7 +49,7 @@ pub async fn run(plan: Plan, tell: impl Fn(&str)) -> Result<Report> {
     let mut stage = Stage::build().await?;
     let outcome = carry_out(&mut stage, plan, &tell).await;
     if outcome.is_err() {
-        let log = stage.agent_log().await?;
+        let log = stage.agent_log()?;
         let lines: Vec<&str> = log.lines().collect();
         tell("the last words of the agent's log:");
         lines[lines.len().saturating_sub(LAST_WORDS)..].iter().for_each(|line| tell(line));
@@ -98,8 +98,8 @@ async fn carry_out(stage: &mut Stage, plan: Plan, tell: &impl Fn(&str)) -> Resul
         ));
     }
     let verdict = judge(stage, &receipt_computer.book, &owed).await?;
-    let (saves, took) = (receipt_computer.book.saves, started.elapsed());
-    Ok(Report { plan, turns, saves, took, verdict })
+    let book = &receipt_computer.book;
+    Ok(Report { plan, turns, saves: book.saves, torn: book.torn.len(), took: started.elapsed(), verdict })
 }
 
 /// Has a fault strike while files are saved, until the box sends again.

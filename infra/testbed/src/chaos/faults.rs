@@ -224,7 +224,7 @@ async fn worsen_line(stage: &mut Stage, condition: Condition, lasts: Duration) -
 }
 
 async fn fill_disk(stage: &mut Stage, lasts: Duration) -> Result<u64> {
-    let before = stage.agent_log().await?.len();
+    let before = stage.agent_log()?.len();
     let words = ["no space left", "disk is full"];
     let refused = until_write_refused(stage, before, &words, true).await?;
     sleep(lasts).await;
@@ -234,7 +234,7 @@ async fn fill_disk(stage: &mut Stage, lasts: Duration) -> Result<u64> {
 }
 
 async fn fail_disk(stage: &mut Stage, lasts: Duration) -> Result<u64> {
-    let before = stage.agent_log().await?.len();
+    let before = stage.agent_log()?.len();
     stage.disk()?.fail().await?;
     let words = ["read-only file system", "readonly database", "disk i/o error"];
     let refused = until_write_refused(stage, before, &words, false).await?;

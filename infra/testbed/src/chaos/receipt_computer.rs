@@ -17,11 +17,11 @@ use device_model::{
     upload::{ContentHash, UploadId},
 };
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     chaos::prescriptions::{Content, Prescriptions, Step},
     samba::Share,
-    wait::until,
 };
 
 /// Before every so manieth session it dies first.
@@ -76,12 +76,11 @@ impl ReceiptComputer {
 
     /// Saves at least so many files in one session.
     pub async fn session(&mut self, saves: usize) -> Result<()> {
-        let mut steps = Vec::new();
-        if self.sessions % DIES_BEFORE == 0 {
-            steps.push(self.die_in_the_middle().await?);
-        }
+        let torn =
+            if self.sessions.is_multiple_of(DIES_BEFORE) { self.die_in_the_middle().await? } else { None };
         self.sessions += 1;
-        steps.extend(self.prescriptions.session(saves));
+        let mut steps = self.prescriptions.session(saves);
+        steps.extend(torn);
         let mut commands = format!("lcd {}; ", self.local.path().display());
         for (number, step) in steps.iter().enumerate() {
             match step {
@@ -103,8 +102,9 @@ impl ReceiptComputer {
         Ok(())
     }
 
-    /// Begins to save a big file and dies. What is to be done next is to save it whole.
-    async fn die_in_the_middle(&mut self) -> Result<Step> {
+    /// Begins to save a big file and dies. What is to be done then is to save it whole; nothing, if death
+    /// came too late.
+    async fn die_in_the_middle(&mut self) -> Result<Option<Step>> {
         let (path, content) = self.prescriptions.big_file();
         let bytes = content.bytes();
         fs::File::create(self.local.path().join("big"))?.write_all(&bytes)?;
@@ -112,15 +112,25 @@ impl ReceiptComputer {
         let command = format!("iosize 16384; put \"{}/big\" \"{path}\"", self.local.path().display());
         let mut dying = self.share.client(&command).start(&self.local.path().join("log"))?;
         let (file, whole) = (self.share.folder.join(&path), bytes.len() as u64);
-        until("a big file is on its way", Duration::from_secs(20), || {
-            let begun = fs::metadata(&file).is_ok_and(|file| (1..whole).contains(&file.len()));
-            let ended = dying.ended();
-            async move { Ok((begun || ended?.is_some()).then_some(())) }
-        })
-        .await?;
-        dying.kill().await?;
+        let begun = || fs::metadata(&file).is_ok_and(|file| file.len() > 0);
+        let middle = async {
+            while !begun() && dying.ended()?.is_none() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(Duration::from_secs(20), middle)
+            .await
+            .context("a big file does not arrive on the share")??;
+        if dying.ended()?.is_none() {
+            dying.kill().await?;
+        }
+        if fs::metadata(&file)?.len() == whole {
+            self.book.enter(&path, None, ContentHash::of(&bytes));
+            return Ok(None);
+        }
         self.book.torn.push((path.clone(), content));
-        Ok(Step::Save { path, content, draft: None })
+        Ok(Some(Step::Save { path, content, draft: None }))
     }
 
     /// Fails unless what was saved last stands on the share, and nothing else.

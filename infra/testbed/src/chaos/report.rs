@@ -8,6 +8,8 @@ pub struct Report {
     pub plan: Plan,
     pub turns: Vec<Turn>,
     pub saves: usize,
+    /// Saves that were cut short and made good for.
+    pub torn: usize,
     pub took: Duration,
     pub verdict: Verdict,
 }
@@ -48,7 +50,11 @@ impl fmt::Display for Report {
             "\n{stored} contents in S3, {observations} observations: 0 lost, 0 doubled, 0 partial as current"
         )?;
         writeln!(f, "{owed} contents stood on the share when all was calm: all of them are there")?;
-        writeln!(f, "{pieces} are pieces of files whose save was cut short: none of them is current")?;
+        writeln!(
+            f,
+            "{pieces} are pieces of the {} files whose save was cut short: none is current",
+            self.torn
+        )?;
         writeln!(f, "{overtaken} were overwritten or renamed before anyone had read them")?;
         match Fault::possible().len() {
             all if all == Fault::ALL.len() => Ok(()),

@@ -125,8 +125,8 @@ impl Stage {
         .await
     }
 
-    pub async fn agent_log(&mut self) -> Result<String> {
-        let log = self.one().agent_log();
+    pub fn agent_log(&self) -> Result<String> {
+        let log = self.bed.boxes[0].agent_log();
         Ok(String::from_utf8_lossy(&fs::read(log)?).into_owned())
     }
 

@@ -125,7 +125,7 @@ async fn judge_observations(stage: &mut Stage) -> Result<usize> {
         sqlx::query_scalar("select sequence from observations").fetch_all(&stage.ledger).await?;
     let seen: HashSet<i64> = sequences.iter().copied().collect();
     ensure!(seen.len() == sequences.len(), "a sequence has two observations");
-    let log = stage.agent_log().await?;
+    let log = stage.agent_log()?;
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let captured: Vec<i64> = events
         .filter(|event| event["message"] == "captured a file")
