@@ -66,11 +66,10 @@ impl Prescriptions {
         steps
     }
 
-    /// A file that takes its time, at a path of its own.
+    /// A file with a middle, at a path of its own.
     pub fn big_file(&mut self) -> (String, Content) {
         let path = format!("kanariya-big-{}.csv", self.files.len());
-        let content =
-            Content { seed: self.draw.next_u64(), size: self.draw.random_range(1_500_000..3_000_000) };
+        let content = Content { seed: self.draw.next_u64(), size: self.draw.random_range(200_000..900_000) };
         self.files.push((path.clone(), vec![content]));
         (path, content)
     }

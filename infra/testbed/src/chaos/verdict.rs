@@ -1,6 +1,9 @@
 //! The judgement: what S3, the ledger and the box have, against what stood on the share.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::Path,
+};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
@@ -147,27 +150,46 @@ async fn judge_box(stage: &Stage) -> Result<()> {
 fn judge_logs(stage: &Stage) -> Result<()> {
     let mut logs = Vec::new();
     read_all(&stage.bed.folder.join("log"), &mut logs)?;
-    for canary in CANARIES {
-        let mut traces = vec![canary.as_bytes().to_vec(), hex::encode(canary).into_bytes()];
-        for shift in 0..3 {
-            // Wherever it stands in what was encoded: without the letters that its neighbours share.
-            let shifted = [&vec![0; shift], canary.as_bytes()].concat();
-            let text = STANDARD_NO_PAD.encode(&shifted);
-            let (first, last) = ([0, 2, 3][shift], text.len() - usize::from(shifted.len() % 3 != 0));
-            traces.push(text.as_bytes()[first..last].to_vec());
-        }
-        for trace in traces {
-            let found = logs.windows(trace.len()).any(|window| window == trace);
-            ensure!(!found, "a log tells the name of a file");
-        }
+    let logs = String::from_utf8_lossy(&logs);
+    ensure!(logs.contains("captured a file"), "the logs are not where they are looked for");
+    for trace in CANARIES.into_iter().flat_map(traces) {
+        ensure!(!logs.contains(&trace), "a log tells the name of a file");
     }
     Ok(())
 }
 
-fn read_all(folder: &std::path::Path, into: &mut Vec<u8>) -> Result<()> {
+/// What a word looks like in a log, however it may have been encoded.
+fn traces(word: &str) -> Vec<String> {
+    let mut traces = vec![word.to_owned(), hex::encode(word)];
+    for shift in 0..3 {
+        // Wherever it stands in what was encoded: without the letters that its neighbours share.
+        let shifted = [&vec![0; shift], word.as_bytes()].concat();
+        let text = STANDARD_NO_PAD.encode(&shifted);
+        let (first, last) = ([0, 2, 3][shift], text.len() - usize::from(shifted.len() % 3 != 0));
+        traces.push(text[first..last].to_owned());
+    }
+    traces
+}
+
+fn read_all(folder: &Path, into: &mut Vec<u8>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() { read_all(&path, into)? } else { into.extend(std::fs::read(&path)?) }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_wherever_it_stands_in_what_was_encoded() {
+        for before in ["", "x", "xy", "xyz"] {
+            let text = format!("{before}kanariya-1.csv");
+            for encoded in [text.clone(), hex::encode(&text), STANDARD_NO_PAD.encode(&text)] {
+                assert!(traces("kanariya").iter().any(|trace| encoded.contains(trace)), "{encoded}");
+            }
+        }
+    }
 }
