@@ -203,7 +203,9 @@ impl Draft {
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
         let key = ContentKey::random();
-        Ok(Self { sealer: Some(Sealer::new(&key, file)), key, path: Some(path) })
+        let mut draft = Self { sealer: None, key, path: Some(path) };
+        draft.sealer = Some(Sealer::new(&draft.key, file)?);
+        Ok(draft)
     }
 
     pub fn write(&mut self, part: &[u8]) -> io::Result<()> {

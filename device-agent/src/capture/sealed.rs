@@ -1,5 +1,5 @@
 //! Contents sealed at rest: chunks that can be neither altered, reordered nor cut off (the STREAM
-//! construction over XChaCha20-Poly1305), under a key that serves one content and no other.
+//! construction over ChaCha20-Poly1305), under a key that serves one content and no other.
 
 use std::{
     io::{self, Write},
@@ -10,13 +10,10 @@ use std::{
     },
 };
 
-use chacha20poly1305::{
-    XChaCha20Poly1305,
-    aead::stream::{DecryptorBE32, EncryptorBE32, Nonce, StreamBE32},
-};
 use futures::{Stream, stream};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use tokio::io::AsyncReadExt;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const CHUNK: usize = 64 * 1024;
 const TAG: usize = 16;
@@ -36,7 +33,7 @@ pub struct SealedFile {
 
 /// Takes a content piece by piece and writes it sealed.
 pub struct Sealer<W> {
-    cipher: EncryptorBE32<XChaCha20Poly1305>,
+    cipher: Cipher,
     out: W,
     /// Less than a chunk, or one that may still turn out to be the last.
     held: Zeroizing<Vec<u8>>,
@@ -63,32 +60,59 @@ impl ContentKey {
     }
 
     pub fn seal(&self, content: &[u8]) -> io::Result<Vec<u8>> {
-        let mut sealer = Sealer::new(self, Vec::with_capacity(content.len() + TAG));
+        let mut sealer = Sealer::new(self, Vec::with_capacity(content.len() + TAG))?;
         sealer.write(content)?;
         sealer.finish()
     }
 
     pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, BrokenSeal> {
-        let mut cipher = DecryptorBE32::<XChaCha20Poly1305>::from_aead(self.cipher(), &nonce());
+        let mut cipher = Cipher::new(self)?;
         let mut content = Vec::with_capacity(sealed.len());
         let mut rest = sealed;
         while rest.len() > CHUNK + TAG {
             let (chunk, behind) = rest.split_at(CHUNK + TAG);
-            content.append(&mut cipher.decrypt_next(chunk).map_err(|_| BrokenSeal)?);
+            content.append(&mut cipher.open(chunk.to_vec(), false)?);
             rest = behind;
         }
-        content.append(&mut cipher.decrypt_last(rest).map_err(|_| BrokenSeal)?);
+        content.append(&mut cipher.open(rest.to_vec(), true)?);
         Ok(content)
-    }
-
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        chacha20poly1305::KeyInit::new(self.as_bytes().into())
     }
 }
 
-/// Always the same one: no key ever seals a second content.
-fn nonce() -> Nonce<XChaCha20Poly1305, StreamBE32<XChaCha20Poly1305>> {
-    Nonce::<XChaCha20Poly1305, StreamBE32<XChaCha20Poly1305>>::default()
+/// Each chunk under the nonce that tells its place and whether it is the last. No key ever seals a second
+/// content, so no nonce comes twice.
+struct Cipher {
+    key: LessSafeKey,
+    place: u32,
+}
+
+impl Cipher {
+    fn new(key: &ContentKey) -> Result<Self, BrokenSeal> {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, key.as_bytes()).map_err(|_| BrokenSeal)?;
+        Ok(Self { key: LessSafeKey::new(key), place: 0 })
+    }
+
+    /// Seals the chunk where it is.
+    fn seal(&mut self, chunk: &mut Vec<u8>, is_last: bool) -> Result<(), BrokenSeal> {
+        let nonce = self.nonce(is_last)?;
+        self.key.seal_in_place_append_tag(nonce, Aad::empty(), chunk).map_err(|_| BrokenSeal)
+    }
+
+    fn open(&mut self, mut chunk: Vec<u8>, is_last: bool) -> Result<Vec<u8>, BrokenSeal> {
+        let nonce = self.nonce(is_last)?;
+        let opened = self.key.open_in_place(nonce, Aad::empty(), &mut chunk).map_err(|_| BrokenSeal)?.len();
+        chunk.truncate(opened);
+        Ok(chunk)
+    }
+
+    fn nonce(&mut self, is_last: bool) -> Result<Nonce, BrokenSeal> {
+        let mut nonce = [0; 12];
+        let (_, place_and_last) = nonce.split_at_mut(7);
+        let place = self.place.to_be_bytes().into_iter().chain([u8::from(is_last)]);
+        place_and_last.iter_mut().zip(place).for_each(|(to, from)| *to = from);
+        self.place = self.place.checked_add(1).ok_or(BrokenSeal)?;
+        Ok(Nonce::assume_unique_for_key(nonce))
+    }
 }
 
 impl std::fmt::Debug for ContentKey {
@@ -98,17 +122,15 @@ impl std::fmt::Debug for ContentKey {
 }
 
 impl<W: Write> Sealer<W> {
-    pub fn new(key: &ContentKey, out: W) -> Self {
-        let cipher = EncryptorBE32::from_aead(key.cipher(), &nonce());
-        Self { cipher, out, held: Zeroizing::new(Vec::with_capacity(CHUNK)) }
+    pub fn new(key: &ContentKey, out: W) -> io::Result<Self> {
+        let cipher = Cipher::new(key).map_err(not_sealed)?;
+        Ok(Self { cipher, out, held: Zeroizing::new(Vec::with_capacity(CHUNK + TAG)) })
     }
 
     pub fn write(&mut self, mut part: &[u8]) -> io::Result<()> {
         while !part.is_empty() {
             if self.held.len() == CHUNK {
-                let sealed = self.cipher.encrypt_next(self.held.as_slice()).map_err(too_long)?;
-                self.held.clear();
-                self.out.write_all(&sealed)?;
+                self.put(false)?;
             }
             let (now, later) = part.split_at(part.len().min(CHUNK - self.held.len()));
             self.held.extend_from_slice(now);
@@ -119,15 +141,20 @@ impl<W: Write> Sealer<W> {
 
     /// Writes what is left. Without this nothing of the content can be opened as a whole.
     pub fn finish(mut self) -> io::Result<W> {
-        let sealed = self.cipher.encrypt_last(self.held.as_slice()).map_err(too_long)?;
-        self.out.write_all(&sealed)?;
-        self.held.zeroize();
+        self.put(true)?;
         Ok(self.out)
+    }
+
+    fn put(&mut self, is_last: bool) -> io::Result<()> {
+        self.cipher.seal(&mut self.held, is_last).map_err(not_sealed)?;
+        self.out.write_all(&self.held)?;
+        self.held.clear();
+        Ok(())
     }
 }
 
-fn too_long(_: chacha20poly1305::Error) -> io::Error {
-    io::ErrorKind::FileTooLarge.into()
+fn not_sealed(_: BrokenSeal) -> io::Error {
+    io::Error::other("it cannot be sealed")
 }
 
 impl SealedFile {
@@ -143,9 +170,9 @@ impl SealedFile {
         file: tokio::fs::File,
         torn: Arc<AtomicBool>,
     ) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + use<> {
-        let cipher = DecryptorBE32::<XChaCha20Poly1305>::from_aead(self.key.cipher(), &nonce());
+        let cipher = Cipher::new(&self.key).ok();
         let left = self.sealed_len();
-        stream::try_unfold((file, Some(cipher), left), move |(mut file, cipher, left)| {
+        stream::try_unfold((file, cipher, left), move |(mut file, cipher, left)| {
             let torn = Arc::clone(&torn);
             async move {
                 let Some(mut cipher) = cipher else {
@@ -155,15 +182,11 @@ impl SealedFile {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK + TAG);
                 let mut sealed = vec![0; length];
                 file.read_exact(&mut sealed).await?;
-                let (opened, cipher) = if is_last {
-                    (cipher.decrypt_last(sealed.as_slice()), None)
-                } else {
-                    (cipher.decrypt_next(sealed.as_slice()), Some(cipher))
-                };
-                let chunk = opened.map_err(|_| {
+                let chunk = cipher.open(sealed, is_last).map_err(|_| {
                     torn.store(true, Ordering::Relaxed);
                     io::Error::new(io::ErrorKind::InvalidData, BrokenSeal)
                 })?;
+                let cipher = (!is_last).then_some(cipher);
                 Ok(Some((chunk, (file, cipher, left - length as u64))))
             }
         })
