@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 use crate::{
     clock::Clock,
-    config::{Config, ConfigFaults, Home},
+    config::{self, Config, ConfigFaults, Home},
     identity::Identity,
 };
 
@@ -31,6 +31,9 @@ pub async fn faults(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
             let what = format!("RECEHUB_STATE_DIR: {} cannot be written to", place.display());
             faults.extend(fault(write_and_remove(place), &what));
         }
+    }
+    if let Ok(home) = Home::read(&var) {
+        faults.extend(config::spool_key(&var, &home).fault().map(|fault| fault.to_string()));
     }
     if let (Ok(home), Some(ca_file)) = (Home::read(&var), folder("RECEHUB_CA_FILE")) {
         let identity = Identity::faults(&home, &ca_file, &Clock::system());

@@ -112,6 +112,7 @@ async fn every_fault_is_told_at_once_and_in_words() {
     let key = one.state.join("device.key.pem");
     durable::replace(&key, KeyPair::generate().unwrap().serialize_pem().as_bytes()).unwrap();
     std::fs::remove_file(one.state.join("sealing.key")).unwrap();
+    durable::replace(&one.state.join("spool.key"), b"no key").unwrap();
     one.set("RECEHUB_SHARE_DIR", "/nowhere/at/all");
     one.set("RECEHUB_CA_FILE", "/nowhere/ca.pem");
     one.set("RECEHUB_FLEET_API", "not a url");
@@ -130,7 +131,8 @@ async fn every_fault_is_told_at_once_and_in_words() {
         "there is no network interface wwan77",
         "device.key.pem is the key of another certificate",
         "sealing.key cannot be read",
-        "faults in the configuration: 7",
+        "spool.key is no list of 32-byte keys in base64",
+        "faults in the configuration: 8",
     ] {
         assert!(text.contains(fault), "{fault} is not in: {text}");
     }

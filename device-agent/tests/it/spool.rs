@@ -14,6 +14,7 @@ use device_agent::{
         spool::{Added, BodyError, Entry, Spool},
     },
     clock::Clock,
+    lan::journal::{Found, Journal},
     store::{Store, StoreError},
 };
 use device_model::upload::{ContentHash, Receipt};
@@ -327,10 +328,12 @@ async fn a_database_that_cannot_be_read_is_set_aside_and_a_fresh_one_begins() {
 
         let store = Store::open(desk.state.path()).unwrap();
         let was_replaced = store.was_replaced();
+        let journal = Journal(store.clone()).read().await;
         let spool =
             Spool::open(store, desk.state.path(), spool_keys(desk.state.path()), u64::MAX).await.unwrap();
 
         assert!(was_replaced, "{what}");
+        assert!(matches!(journal.unwrap(), Found::Corrupt(_)), "the LAN's journal went with it: {what}");
         assert_eq!(entries(&spool).await, [], "{what}");
         assert_eq!(desk.add(&spool, "0", &[0; 2000]).await, Added::New { sequence: 1 });
         spool.raise_sequence(50).await.unwrap();

@@ -79,6 +79,14 @@ impl KeyFile {
         Ok(ring)
     }
 
+    /// What is wrong with the file. That it is not there yet is no fault.
+    pub fn fault(&self) -> Option<KeyError> {
+        match self.load() {
+            Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => None,
+            loaded => loaded.err(),
+        }
+    }
+
     /// Puts a new key in front. It seals from the next start of the agent on.
     pub fn rotate(&self) -> Result<(), KeyError> {
         let mut ring = self.load_or_make()?;
