@@ -34,7 +34,8 @@ pub const UP: &[Package] = &[
 ];
 
 /// What the tests need besides.
-pub const TEST: &[Package] = &[package("faketime", "faketime"), PYTHON];
+pub const TEST: &[Package] =
+    &[package("faketime", "faketime"), package("iproute2", "ip"), package("e2fsprogs", "mkfs.ext4"), PYTHON];
 
 /// What the slower checks need besides.
 pub const CHECK: &[Package] = &[PYTHON];
