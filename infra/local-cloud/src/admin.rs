@@ -1,4 +1,5 @@
-//! The operator's door, on a loopback port of its own: faults on request, whom they hit, and what is connected.
+//! The operator's door, on a loopback port of its own: faults on request, whom they hit, what is connected and what was
+//! called.
 
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ struct Disconnect {
 }
 
 async fn state(State(hub): State<Hub>) -> Json<Value> {
-    Json(json!({ "connected": hub.broker.connected(), "faultHits": hub.faults.hits() }))
+    let (hits, calls) = (hub.faults.hits(), hub.calls.counted());
+    Json(json!({ "connected": hub.broker.connected(), "faultHits": hits, "calls": calls }))
 }
 
 async fn set(

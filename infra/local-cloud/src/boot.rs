@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authority::Account;
 use crate::ca::{self, Ca};
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::KnownRole;
@@ -71,6 +72,7 @@ impl LocalCloud {
             rules,
             faults: Faults::default(),
             limits: Limits::new(config.rate_limits),
+            calls: Calls::default(),
             store: store.clone(),
             account: account.clone(),
             clock,

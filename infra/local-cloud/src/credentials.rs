@@ -125,6 +125,7 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAdd
 }
 
 async fn answer(router: Router, peer: Peer, hub: &Hub, mut request: Request<Body>) -> Response {
+    hub.calls.note(Service::Credentials.into());
     let fault = hub.faults.next(Service::Credentials);
     match fault {
         Some(Fault::Refuse) => return cut(),

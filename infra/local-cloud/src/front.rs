@@ -56,6 +56,7 @@ async fn dispatch(State(front): State<Front>, request: Request<Body>) -> Respons
         None if parts.uri.path().starts_with("/confirmdestination/") => Service::Iot,
         _ => Service::S3,
     };
+    front.hub.calls.note(service.into());
     match front.hub.faults.next(service) {
         Some(Fault::Refuse) => return cut(),
         Some(Fault::Status(status)) => return injected(service, status),

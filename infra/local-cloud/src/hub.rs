@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::authority::Account;
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::limits::Limits;
@@ -29,6 +30,7 @@ pub struct Hub {
     pub rules: Rules,
     pub faults: Faults,
     pub limits: Limits,
+    pub calls: Calls,
 }
 
 /// Who publishes.

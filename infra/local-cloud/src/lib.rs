@@ -13,6 +13,7 @@ pub mod admin;
 pub mod authority;
 pub mod boot;
 pub mod ca;
+pub mod calls;
 pub mod clock;
 pub mod config;
 pub mod credentials;

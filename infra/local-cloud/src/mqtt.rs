@@ -57,6 +57,7 @@ async fn accept(
     hub: Hub,
     stop: CancellationToken,
 ) {
+    hub.calls.note(Service::Mqtt.into());
     let fault = hub.faults.next(Service::Mqtt);
     match fault {
         Some(Fault::Refuse | Fault::Status(_)) => return,

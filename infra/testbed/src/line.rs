@@ -64,6 +64,13 @@ pub struct Forward {
     pub count: Arc<Count>,
 }
 
+impl Count {
+    /// Both ways.
+    pub fn bytes(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.received.load(Ordering::Relaxed)
+    }
+}
+
 impl Line {
     /// A line from this machine's loopback.
     pub async fn to(cloud: &Cloud, fleet_api: &str) -> Result<Self> {

@@ -65,6 +65,10 @@ impl Program {
         Ok(Self::new(name, found.with_context(|| format!("{program} is not built: {hint}"))?))
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());

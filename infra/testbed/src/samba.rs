@@ -55,12 +55,21 @@ impl Share {
 
     /// `smbclient` on this share, with a command of its own language, e.g. `put a b`.
     pub fn client(&self, command: &str) -> Program {
-        Program::new("smbclient", "smbclient")
+        self.open(Program::new("smbclient", "smbclient")).flag("-c", command)
+    }
+
+    /// The same with the lines of a file, of which some may be of the shell's, e.g. `!sleep 1`.
+    pub fn client_reading(&self, commands: &Path) -> Program {
+        let line = r#"exec smbclient "$@" < "$0""#;
+        self.open(Program::new("smbclient", "sh").flag("-c", line).arg(commands.display().to_string()))
+    }
+
+    fn open(&self, smbclient: Program) -> Program {
+        smbclient
             .arg(format!("//127.0.0.1/{}", self.name))
             .flag("-p", self.port)
             .flag("-U", format!("{}%{}", self.user, self.password))
             .flag("-m", "SMB3")
-            .flag("-c", command)
     }
 
     async fn configure(&self, logs: &Path) -> Result<PathBuf> {

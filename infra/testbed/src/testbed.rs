@@ -124,13 +124,25 @@ impl Testbed {
     /// A Testbed in a folder of its own, for one test; its agents run.
     pub async fn for_test(boxes: usize) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
-        let options = Options {
-            folder: scratch.path().to_owned(),
-            boxes,
-            agents: true,
-            ports: BTreeMap::new(),
-            durability: Durability::None,
-        };
+        Self::in_scratch(scratch, boxes, true, Durability::None).await
+    }
+
+    /// A Testbed for a bench, below a folder on the disk that counts: as durable as a real one, its
+    /// agents not started.
+    pub async fn for_bench(boxes: usize, below: &Path) -> Result<Self> {
+        fs::create_dir_all(below)?;
+        let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(below)?;
+        Self::in_scratch(scratch, boxes, false, Durability::Full).await
+    }
+
+    async fn in_scratch(
+        scratch: tempfile::TempDir,
+        boxes: usize,
+        agents: bool,
+        durability: Durability,
+    ) -> Result<Self> {
+        let folder = scratch.path().to_owned();
+        let options = Options { folder, boxes, agents, ports: BTreeMap::new(), durability };
         // A test's output is shown only if it fails, and then one wants to know how far it came.
         let mut this = Self::start(&options, |step| println!("starting {step}")).await?;
         this.scratch = Some(scratch);

@@ -1,8 +1,13 @@
 //! `cargo xtask bench …`: figures of this machine, in release.
 
+use std::process::Command;
+
 use anyhow::{Result, bail};
 
-use crate::cargo::{cargo, run};
+use crate::{
+    cargo::{cargo, run},
+    packages, venv,
+};
 
 /// The words after the name choose parts of the bench.
 pub fn run_bench(arguments: &[String]) -> Result<()> {
@@ -11,10 +16,23 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
             run(&mut cargo(["build", "--release", "--package", "local-cloud", "--package", "cloud-bench"]))?;
             run(cargo(["run", "--quiet", "--release", "--package", "cloud-bench", "--"]).args(parts))
         }
-        Some((name, [])) if name == "receipt" => {
-            run(&mut cargo(["build", "--release", "--workspace", "--bins"]))?;
-            run(&mut cargo(["bench", "--quiet", "--workspace", "--bench", "receipt"]))
+        Some((name, parts)) if name == "capture" => {
+            packages::ensure(&[packages::UP, packages::BENCH])?;
+            let [rclone, s5cmd] = venv::rivals()?;
+            run(system(name)?.args(parts).env("RECEHUB_RCLONE", rclone).env("RECEHUB_S5CMD", s5cmd))
         }
-        _ => bail!("bench what? `cloud [shadows|idle|objects]` or `receipt`"),
+        Some((name, [])) if name == "line" => {
+            packages::ensure(&[packages::UP, packages::BENCH])?;
+            run(&mut system(name)?)
+        }
+        _ => {
+            bail!("bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]` or `line`")
+        }
     }
+}
+
+/// A bench that starts the whole system, all of it in release.
+fn system(name: &str) -> Result<Command> {
+    run(&mut cargo(["build", "--release", "--workspace", "--bins"]))?;
+    Ok(cargo(["bench", "--quiet", "--workspace", "--bench", name, "--"]))
 }

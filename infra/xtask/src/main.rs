@@ -29,8 +29,10 @@ Recehub's commands:
   cargo xtask check   what is slower or needs other tools: the CloudFormation template and its policies
   cargo xtask bench cloud [shadows|idle|objects]
                       what the local cloud does on this machine, in release
-  cargo xtask bench receipt
-                      how long a prescription takes from the share to its receipt
+  cargo xtask bench capture [footprint|paced|burst]
+                      a prescription from the share to its receipt, beside rclone and s5cmd; what the agent takes
+  cargo xtask bench line
+                      what a box sends and receives over its line, and has AWS do
   cargo xtask chaos capture [--files N] [--seed S] [--rounds N]
                       has agent, API, Postgres, S3, line and disk fail while 10,000 files are saved
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed

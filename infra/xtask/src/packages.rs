@@ -37,6 +37,9 @@ pub const UP: &[Package] = &[
 pub const TEST: &[Package] =
     &[package("faketime", "faketime"), package("iproute2", "ip"), package("e2fsprogs", "mkfs.ext4"), PYTHON];
 
+/// What the benches need besides.
+pub const BENCH: &[Package] = &[package("faketime", "faketime"), package("iproute2", "ip"), PYTHON];
+
 /// What the slower checks need besides.
 pub const CHECK: &[Package] = &[PYTHON];
 

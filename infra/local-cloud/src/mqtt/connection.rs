@@ -21,6 +21,7 @@ use super::session::{Delivery, EndReason, Session};
 use super::topic;
 use super::wire::{MAX_PAYLOAD, Wire};
 use crate::authority::Permissions;
+use crate::calls::Call;
 use crate::hub::{Hub, Origin};
 use crate::shadow::topics::ShadowTopic;
 
@@ -241,6 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if publish.qos == QoS::ExactlyOnce {
             return Ok(());
         }
+        self.hub.calls.note(Call::MqttIn);
         let qos = qos_number(publish.qos);
         let reserved = publish.topic.starts_with('$');
         let sound = topic::valid_topic(&publish.topic) && publish.payload.len() <= MAX_PAYLOAD;
@@ -312,6 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn send(&mut self, id: u16, delivery: &Delivery) {
+        self.hub.calls.note(Call::MqttOut);
         let qos = if delivery.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let mut publish = Publish::from_bytes(&*delivery.topic, qos, Bytes::clone(&delivery.payload));
         publish.pkid = id;

@@ -56,6 +56,30 @@ async fn lifecycle_events_come_twice_and_out_of_order_while_that_is_asked_for() 
 }
 
 #[tokio::test]
+async fn what_is_called_is_counted() {
+    let cloud = TestCloud::start().await;
+    let (teller, listener) = (cloud.device("teller").await, cloud.device("listener").await);
+    let calls = async || -> Value {
+        let state = reqwest::get(format!("http://{}/state", cloud.admin())).await.unwrap();
+        state.json::<Value>().await.unwrap()["calls"].take()
+    };
+    let before = calls().await;
+    let mut listener = cloud.connect(&listener).await;
+    listener.subscribe("dt/x").await;
+    let mut teller = cloud.connect(&teller).await;
+
+    for _ in 0..3 {
+        teller.publish("dt/x", "hello").await.unwrap();
+        listener.message("dt/x").await;
+    }
+    cloud.iot().list_things().send().await.unwrap();
+
+    let after = calls().await;
+    let more = |name: &str| after[name].as_u64().unwrap() - before[name].as_u64().unwrap_or(0);
+    assert_eq!((more("mqttConnect"), more("mqttIn"), more("mqttOut"), more("iot")), (2, 3, 3, 1));
+}
+
+#[tokio::test]
 async fn a_cut_request_was_done_and_a_refused_one_was_not() {
     let cloud = TestCloud::start().await;
     let iot = cloud.iot();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use chrono::TimeDelta;
 use local_cloud::authority::Account;
+use local_cloud::calls::Calls;
 use local_cloud::clock::Clock;
 use local_cloud::faults::Faults;
 use local_cloud::hub::Hub;
@@ -55,6 +56,7 @@ fn hub() -> Hub {
         rules,
         faults: Faults::default(),
         limits: Limits::new(false),
+        calls: Calls::default(),
         store,
         account,
         clock: Clock::system(),
