@@ -109,8 +109,12 @@ impl Wire {
     }
 }
 
-/// Its loopback is up as soon as it has an address to route to.
+/// Its loopback is up as soon as it has an address to route to; before it moves, ours is what it has.
 fn is_up(process: &Process) -> Result<bool> {
+    let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/net"));
+    if namespace(&process.pid()?.to_string())? == namespace("self")? {
+        return Ok(false);
+    }
     let routes = fs::read_to_string(format!("/proc/{}/net/fib_trie", process.pid()?))?;
     Ok(routes.contains("127.0.0.1"))
 }
