@@ -1,7 +1,8 @@
 //! The box's one database: spool, LAN journal, receipts. SQLite with WAL and synchronous=FULL, so what
 //! was committed survives a power cut.
 //!
-//! One thread owns the connection. Jobs that wait together are committed together: one fsync for all.
+//! One thread owns the connection. What waits together to be written is committed together, one fsync
+//! for all; what is only read is answered before that.
 
 mod opening;
 mod schema;
@@ -87,7 +88,16 @@ impl Store {
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.submit(work, false).await
+        self.submit(work, Kind::Write).await
+    }
+
+    /// Looks something up. It does not wait for what others write.
+    pub async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.submit(work, Kind::Read).await
     }
 
     /// Does what no transaction may be around.
@@ -96,16 +106,16 @@ impl Store {
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.submit(work, true).await
+        self.submit(work, Kind::Alone).await
     }
 
-    async fn submit<T, W>(&self, work: W, alone: bool) -> Result<T, StoreError>
+    async fn submit<T, W>(&self, work: W, kind: Kind) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let task = Task { work: Some(work), alone, result: None, answer };
+        let task = Task { work: Some(work), kind, result: None, answer };
         self.jobs.send(Box::new(task)).map_err(|_| StoreError::Gone)?;
         answered.await.map_err(|_| StoreError::Gone)?
     }
@@ -130,8 +140,19 @@ pub fn open_to_change(folder: &Path) -> Result<Connection, StoreError> {
     open().map_err(|error| StoreError::Open { path: path.clone(), error })
 }
 
+/// How a job stands to the others that wait with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Changes nothing and comes first.
+    Read,
+    /// Is committed together with the others.
+    Write,
+    /// Comes when the others are done.
+    Alone,
+}
+
 trait Job: Send {
-    fn is_alone(&self) -> bool;
+    fn kind(&self) -> Kind;
     /// True if its work may stay. It is the disk that fails and not the job: all of them fail.
     fn work(&mut self, connection: &Connection) -> rusqlite::Result<bool>;
     fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>);
@@ -139,7 +160,7 @@ trait Job: Send {
 
 struct Task<T, W> {
     work: Option<W>,
-    alone: bool,
+    kind: Kind,
     result: Option<rusqlite::Result<T>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -149,8 +170,8 @@ where
     T: Send,
     W: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
 {
-    fn is_alone(&self) -> bool {
-        self.alone
+    fn kind(&self) -> Kind {
+        self.kind
     }
 
     fn work(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
@@ -192,19 +213,34 @@ impl Keeper {
     fn serve(&mut self, waiting: &mpsc::Receiver<Box<dyn Job>>) {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
-            let mut batch = vec![first];
-            while batch.len() < BATCH && batch.last().is_none_or(|job| !job.is_alone()) {
-                let Ok(job) = waiting.try_recv() else { break };
-                if job.is_alone() {
-                    next = Some(job);
-                    break;
+            let mut batch = Vec::new();
+            let mut came = Some(first);
+            while let Some(job) = came.take() {
+                match job.kind() {
+                    Kind::Read => self.finish(vec![job]),
+                    Kind::Alone if !batch.is_empty() => {
+                        next = Some(job);
+                        break;
+                    }
+                    kind => {
+                        batch.push(job);
+                        if kind == Kind::Alone || batch.len() == BATCH {
+                            break;
+                        }
+                    }
                 }
-                batch.push(job);
+                came = waiting.try_recv().ok();
             }
-            let done = self.commit(&mut batch);
-            for job in batch {
-                job.answer(done.as_ref().copied());
+            if !batch.is_empty() {
+                self.finish(batch);
             }
+        }
+    }
+
+    fn finish(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        let done = self.commit(&mut batch);
+        for job in batch {
+            job.answer(done.as_ref().copied());
         }
     }
 
@@ -214,7 +250,7 @@ impl Keeper {
             None => self.place.connect()?,
         };
         let done = match batch {
-            [job] if job.is_alone() => job.work(&connection).map(drop),
+            [job] if job.kind() != Kind::Write => job.work(&connection).map(drop),
             _ => commit_together(&connection, batch),
         };
         let Err(error) = &done else {
@@ -301,6 +337,30 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(keys, "a,c");
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_does_not_wait_for_those_who_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let held = |gate: mpsc::Receiver<()>| store.run(move |_| Ok(gate.recv().is_ok()));
+        let (open_first, first) = mpsc::channel::<()>();
+        let (open_second, second) = mpsc::channel::<()>();
+        let mut first = Box::pin(held(first));
+        let mut second = Box::pin(held(second));
+        let mut read = Box::pin(store.read(|db| db.query_row("select 1", [], |row| row.get::<_, i64>(0))));
+        // While the first is at work the others come, in this order.
+        for waiting in [&mut first, &mut second] {
+            assert!(futures::poll!(waiting).is_pending());
+        }
+        assert!(futures::poll!(&mut read).is_pending());
+
+        drop(open_first);
+        let found = tokio::time::timeout(std::time::Duration::from_secs(10), read).await;
+
+        assert_eq!(found.unwrap().unwrap(), 1);
+        drop(open_second);
+        assert!(second.await.is_ok());
     }
 
     #[tokio::test]

@@ -44,7 +44,7 @@ use crate::{
     health::Health,
     store::StoreError,
     upload::{
-        pace::{Lane, Pace},
+        pace::{Lane, Pace, Unsettled},
         throttle::Throttle,
     },
 };
@@ -69,9 +69,7 @@ pub struct Uploader {
 }
 
 enum Outcome {
-    Settled(Receipt),
-    /// It is sent, and the store has not taken the receipt.
-    Unsettled(Receipt, StoreError),
+    Received(Receipt),
     Failed(Failure),
     /// The login raised the count, so the entry has another number now and is found under that.
     Renumbered,
@@ -88,13 +86,17 @@ impl Uploader {
         loop {
             let next = this.fill(&mut pace, &mut tasks).await?;
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return this.settle(&mut pace).await,
                 () = this.spool.wait_for_more() => {}
                 () = sleep(LOOK_EVERY) => {}
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 Some(ended) = tasks.join_next() => {
-                    let (entry, outcome) = ended?;
-                    this.conclude(&mut pace, &entry, outcome).await?;
+                    let mut all = Some(ended);
+                    while let Some(ended) = all {
+                        let (entry, outcome) = ended?;
+                        this.conclude(&mut pace, &entry, outcome).await?;
+                        all = tasks.try_join_next();
+                    }
                 }
             }
         }
@@ -107,24 +109,16 @@ impl Uploader {
         tasks: &mut JoinSet<(Entry, Outcome)>,
     ) -> anyhow::Result<Option<Instant>> {
         let now = Instant::now();
+        if pace.unsettled.due.is_some_and(|due| due <= now) {
+            self.settle(pace).await?;
+        }
         if let Some(until) = pace.paused_until {
             if now < until {
-                return Ok(Some(until));
+                return Ok(earliest(Some(until), pace.unsettled.due));
             }
             pace.paused_until = None;
         }
-        while let Some((sequence, receipt)) = pace.unsettled.pop() {
-            if let Err(error) = self.spool.settle(sequence, receipt.clone()).await {
-                pace.unsettled.push((sequence, receipt));
-                pace.wait_for_store(error)?;
-            } else {
-                pace.ended(sequence);
-            }
-            if pace.paused_until.is_some() {
-                return Ok(pace.paused_until);
-            }
-        }
-        let mut next: Option<Instant> = None;
+        let mut next = pace.unsettled.due;
         let waiting = match self.candidates(pace).await {
             Ok(waiting) => waiting,
             Err(error) => {
@@ -133,13 +127,11 @@ impl Uploader {
             }
         };
         for (lane, entry) in waiting {
-            if !pace.has_room(lane) || pace.in_flight.contains(&entry.sequence) {
+            if !pace.has_room(lane) || pace.is_sent(entry.sequence) {
                 continue;
             }
             match pace.deferred.get(&entry.sequence) {
-                Some((until, _)) if now < *until => {
-                    next = Some(next.map_or(*until, |next| next.min(*until)));
-                }
+                Some((until, _)) if now < *until => next = earliest(next, Some(*until)),
                 _ => {
                     pace.begins(lane, entry.sequence);
                     let this = Arc::clone(self);
@@ -155,7 +147,7 @@ impl Uploader {
 
     /// What may be sent next: for each lane enough, though some are on their way or have to wait.
     async fn candidates(&self, pace: &Pace) -> Result<Vec<(Lane, Entry)>, StoreError> {
-        let passed_over = pace.in_flight.len() + pace.deferred.len();
+        let passed_over = pace.in_flight.len() + pace.unsettled.receipts.len() + pace.deferred.len();
         let mut candidates = Vec::new();
         if pace.has_room(Lane::Newest) {
             let newest = self.spool.newest(passed_over + 1).await?;
@@ -171,7 +163,7 @@ impl Uploader {
     async fn conclude(&self, pace: &mut Pace, entry: &Entry, outcome: Outcome) -> anyhow::Result<()> {
         pace.ended(entry.sequence);
         match &outcome {
-            Outcome::Settled(_) | Outcome::Unsettled(..) => {
+            Outcome::Received(_) => {
                 Health::set(&self.health.refused, false);
                 self.health.line_is(true);
             }
@@ -183,7 +175,7 @@ impl Uploader {
             _ => {}
         }
         let failure = match outcome {
-            Outcome::Settled(receipt) => {
+            Outcome::Received(receipt) => {
                 pace.succeeded(entry.sequence);
                 tracing::info!(
                     upload.id = %receipt.upload_id,
@@ -191,14 +183,8 @@ impl Uploader {
                     sequence = entry.sequence,
                     "the cloud has it"
                 );
+                pace.unsettled.add(entry.sequence, receipt);
                 return Ok(());
-            }
-            Outcome::Unsettled(receipt, error) => {
-                pace.succeeded(entry.sequence);
-                // In flight it stays: it need not be sent again.
-                pace.begins(Lane::Oldest, entry.sequence);
-                pace.unsettled.push((entry.sequence, receipt));
-                return pace.wait_for_store(error);
             }
             Outcome::Renumbered => return Ok(()),
             Outcome::Store(error) => return pace.wait_for_store(error),
@@ -220,6 +206,22 @@ impl Uploader {
         pace.pause(wait);
         pace.tell(&failure);
         Ok(())
+    }
+
+    /// Drops what was received from the spool. If the power goes before that, it is sent once more and
+    /// has the same receipt.
+    async fn settle(&self, pace: &mut Pace) -> anyhow::Result<()> {
+        match self.spool.settle(pace.unsettled.receipts.clone().into_iter().collect()).await {
+            Ok(()) => {
+                pace.unsettled = Unsettled::default();
+                Ok(())
+            }
+            Err(error) => {
+                pace.wait_for_store(error)?;
+                pace.unsettled.due = pace.paused_until;
+                Ok(())
+            }
+        }
     }
 
     async fn set_aside(
@@ -260,13 +262,6 @@ impl Uploader {
                     }
                     tried_anew = true;
                 }
-                // Here and not by whoever concludes: receipts that come together are committed together.
-                Outcome::Settled(receipt) => {
-                    return match self.spool.settle(entry.sequence, receipt.clone()).await {
-                        Ok(()) => Outcome::Settled(receipt),
-                        Err(error) => Outcome::Unsettled(receipt, error),
-                    };
-                }
                 outcome => return outcome,
             }
         }
@@ -306,7 +301,7 @@ impl Uploader {
             .body(body);
         match receipt(call).await {
             Ok(receipt) => match disagreement(&receipt, &self.thing, id, entry) {
-                None => Outcome::Settled(receipt),
+                None => Outcome::Received(receipt),
                 Some(field) => {
                     Outcome::Failed(Failure::Unusable(format!("the receipt's {field} is not the entry's")))
                 }
@@ -316,6 +311,10 @@ impl Uploader {
             Err(failure) => Outcome::Failed(failure),
         }
     }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// A body, held back if there is a cap.

@@ -33,7 +33,7 @@ use crate::{
             aside::Aside,
             keys::{KeyId, KeyRing},
             quota::Quota,
-            row::{Order, Sealed, counter, held, moment, open_head, set_counter, waiting},
+            row::{Order, Sealed, counter, drop_entry, held, moment, open_head, set_counter, waiting},
             seals::Seals,
         },
     },
@@ -118,7 +118,7 @@ impl Spool {
     pub async fn unseen(&self, seen: Vec<(Vec<u8>, Stamp)>) -> Result<Vec<Vec<u8>>, StoreError> {
         let seals = Arc::clone(&self.seals);
         self.store
-            .run(move |db| {
+            .read(move |db| {
                 let mut known = db.prepare_cached(
                     "select 1 from observed where path_key = ?1 and stamp = ?2 and settled",
                 )?;
@@ -184,7 +184,7 @@ impl Spool {
     async fn in_order(&self, order: Order, limit: usize) -> Result<Vec<Entry>, StoreError> {
         loop {
             let seals = Arc::clone(&self.seals);
-            let (entries, broken) = self.store.run(move |db| waiting(db, &seals, order, limit)).await?;
+            let (entries, broken) = self.store.read(move |db| waiting(db, &seals, order, limit)).await?;
             if broken.is_empty() {
                 return Ok(entries);
             }
@@ -198,7 +198,7 @@ impl Spool {
     /// The content of an entry: nothing, if there is none of this number.
     pub async fn body(&self, sequence: u64) -> Result<Option<Body>, BodyError> {
         let (seals, folder) = (Arc::clone(&self.seals), self.folder.clone());
-        let read = self.store.run(move |db| {
+        let read = self.store.read(move |db| {
             db.prepare_cached(
                 "select path_key, content_key, size, observed_at, head, content, file
                  from spool where sequence = ?1",
@@ -219,34 +219,23 @@ impl Spool {
         }))
     }
 
-    /// Drops an entry against its receipt, which is kept.
-    pub async fn settle(&self, sequence: u64, receipt: Receipt) -> Result<(), StoreError> {
-        let content_key = self.seals.content_key(receipt.sha256);
-        let (file, held) = self
+    /// Drops entries, each against its receipt, which is kept.
+    pub async fn settle(&self, received: Vec<(u64, Receipt)>) -> Result<(), StoreError> {
+        let seals = Arc::clone(&self.seals);
+        let (files, held) = self
             .store
             .run(move |db| {
-                db.prepare_cached(
-                    "insert or replace into receipts values
-                     (?1, ?2, (select path_key from spool where sequence = ?1), ?3, ?4, ?5, ?6)",
-                )?
-                .execute(params![
-                    sequence,
-                    receipt.upload_id.to_string(),
-                    content_key,
-                    receipt.size,
-                    receipt.version_id,
-                    receipt.received_at.to_rfc3339(),
-                ])?;
-                let file: Option<Option<String>> = db
-                    .prepare_cached("delete from spool where sequence = ?1 returning file")?
-                    .query_row([sequence], |row| row.get(0))
-                    .optional()?;
-                Ok((file.flatten(), held(db)?))
+                let mut files = Vec::new();
+                for (sequence, receipt) in &received {
+                    let content_key = seals.content_key(receipt.sha256);
+                    files.extend(drop_entry(db, *sequence, receipt, &content_key)?);
+                }
+                Ok((files, held(db)?))
             })
             .await?;
         self.quota.now_held(held);
-        // The ledger first, the copy second: a copy that stays is swept at the next start.
-        if let Some(file) = file {
+        // The ledger first, the copies second: a copy that stays is swept at the next start.
+        for file in files {
             self.discard(&file);
         }
         Ok(())
@@ -276,11 +265,11 @@ impl Spool {
 
     /// When the oldest entry that waits was seen.
     pub async fn oldest(&self) -> Result<Option<Moment>, StoreError> {
-        self.store.run(oldest).await
+        self.store.read(oldest).await
     }
 
     pub async fn backlog(&self) -> Result<(Backlog, Option<DateTime<Utc>>), StoreError> {
-        self.store.run(|db| Ok((backlog(db)?, last_receipt_at(db)?))).await
+        self.store.read(|db| Ok((backlog(db)?, last_receipt_at(db)?))).await
     }
 
     fn discard(&self, file: &str) {

@@ -1,7 +1,7 @@
 //! How fast uploads go: which are on their way, which must wait, and until when all must.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -12,6 +12,8 @@ use crate::{backoff::Backoff, clients::IN_FLIGHT, failure::Failure, store::Store
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+const SETTLED_AT_ONCE: usize = 32;
 /// One answer of no use holds the others up no longer than this.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// If more than these are answered so, it is not the entries that are at fault.
@@ -34,8 +36,16 @@ pub struct Pace {
     pub backoff: Backoff,
     /// A refusal is told once, not at each try.
     told: bool,
-    /// Receipts that the store has not taken yet. Their entries stay in flight: sent they are.
-    pub unsettled: Vec<(u64, Receipt)>,
+    pub unsettled: Unsettled,
+}
+
+/// Receipts that the store has not taken yet. They wait for each other: each commit costs the disk about
+/// as much as all of them.
+#[derive(Default)]
+pub struct Unsettled {
+    pub receipts: BTreeMap<u64, Receipt>,
+    /// When they are to be taken.
+    pub due: Option<Instant>,
 }
 
 impl Pace {
@@ -47,8 +57,13 @@ impl Pace {
             paused_until: None,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
             told: false,
-            unsettled: Vec::new(),
+            unsettled: Unsettled::default(),
         }
+    }
+
+    /// It is on its way, or has arrived.
+    pub fn is_sent(&self, sequence: u64) -> bool {
+        self.in_flight.contains(&sequence) || self.unsettled.receipts.contains_key(&sequence)
     }
 
     pub fn has_room(&self, lane: Lane) -> bool {
@@ -129,8 +144,22 @@ impl Pace {
     }
 }
 
+impl Unsettled {
+    pub fn add(&mut self, sequence: u64, receipt: Receipt) {
+        self.receipts.insert(sequence, receipt);
+        let due = *self.due.get_or_insert_with(|| Instant::now() + SETTLED_WITHIN);
+        // A commit that failed keeps its own time.
+        if self.receipts.len() == SETTLED_AT_ONCE {
+            self.due = Some(due.min(Instant::now()));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use device_model::upload::{ContentHash, UploadId};
+
     use super::*;
 
     #[test]
@@ -159,6 +188,39 @@ mod tests {
         let later = &waits[MOST_DEFERRED..];
         assert!(later.iter().any(|wait| *wait > SHORT_WAIT * 10), "it goes on as fast as for one");
         assert!(later.iter().all(|wait| *wait <= LONGEST_WAIT));
+    }
+
+    fn receipt() -> Receipt {
+        let (thing, content) = ("tenpo-0001".parse().unwrap(), ContentHash::of(b"A"));
+        Receipt {
+            upload_id: UploadId::of(&thing, b"a", content),
+            thing,
+            sha256: content,
+            size: 1,
+            version_id: "v".to_owned(),
+            received_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn receipts_wait_for_each_other_a_moment_or_until_they_are_many() {
+        let mut unsettled = Unsettled::default();
+        unsettled.add(1, receipt());
+        let first = unsettled.due.unwrap();
+        assert!(first > Instant::now() && first <= Instant::now() + SETTLED_WITHIN);
+
+        for sequence in 2..SETTLED_AT_ONCE as u64 {
+            unsettled.add(sequence, receipt());
+        }
+        assert_eq!(unsettled.due, Some(first));
+        unsettled.add(SETTLED_AT_ONCE as u64, receipt());
+        assert!(unsettled.due.unwrap() <= Instant::now());
+
+        // They could not be written down and are to be tried again later.
+        let later = Instant::now() + LONGEST_WAIT;
+        unsettled.due = Some(later);
+        unsettled.add(1000, receipt());
+        assert_eq!(unsettled.due, Some(later));
     }
 
     #[test]

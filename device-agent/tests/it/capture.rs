@@ -492,7 +492,7 @@ async fn what_is_gone_from_the_share_for_a_month_is_forgotten_and_nothing_else()
             version_id: "v".to_owned(),
             received_at: now,
         };
-        desk.spool.settle(sequence, receipt).await.unwrap();
+        desk.spool.settle(vec![(sequence, receipt)]).await.unwrap();
     }
     desk.add("newest", b"C").await;
     let there = || [&b"stays"[..], b"newest"].iter().map(|name| name.to_vec()).collect();

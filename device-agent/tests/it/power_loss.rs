@@ -25,7 +25,7 @@ use device_agent::{
         spool::Spool,
     },
     clock::Clock,
-    store::Store,
+    store::{self, Store},
 };
 use device_model::{
     login::{LoginAnswer, NonceAnswer},
@@ -94,6 +94,7 @@ async fn upload(
 /// The real agent under the recorder.
 struct Recorded {
     agent: Child,
+    state: PathBuf,
     share: TempDir,
     log: PathBuf,
     said: PathBuf,
@@ -151,7 +152,7 @@ impl Recorded {
             .spawn()
             .unwrap();
         let contents = HashSet::new();
-        Self { agent, share, log, said, cloud, gate, before, contents, _held: (own, server) }
+        Self { agent, state, share, log, said, cloud, gate, before, contents, _held: (own, server) }
     }
 
     fn write(&mut self, name: &str, content: &[u8]) {
@@ -159,12 +160,15 @@ impl Recorded {
         capture::put(&self.share.path().join(name), content);
     }
 
-    /// Waits until this many files were captured, and as many as that have receipts.
+    /// Waits until this many files were captured, and as many as that were dropped against their receipts.
     async fn reached(&mut self, captured: usize, settled: usize) {
         eventually("the agent has come so far", || async {
             let said = fs::read_to_string(&self.said).unwrap();
-            let count = |what: &str| said.matches(what).count();
-            (count("captured a file") >= captured && count("the cloud has it") >= settled).then_some(())
+            let receipts: usize = store::open_to_read(&self.state)
+                .ok()?
+                .query_row("select count(*) from receipts", [], |row| row.get(0))
+                .ok()?;
+            (said.matches("captured a file").count() >= captured && receipts >= settled).then_some(())
         })
         .await;
         assert_eq!(self.agent.try_wait().unwrap(), None, "the agent runs");
@@ -293,15 +297,15 @@ async fn whatever_a_power_cut_leaves_of_the_disk_nothing_that_was_captured_is_lo
     recorded.gate.send(true).unwrap();
     recorded.reached(12, 12).await;
     // As much as it takes until SQLite carries its log over into the database, a little each time.
-    for number in 0..40u8 {
+    for number in 0..60u8 {
         recorded.write(&format!("more-{number}.csv"), &[100 + number; 5000]);
         recorded.reached(13 + usize::from(number), 12).await;
     }
-    for number in 10..20u8 {
+    for number in 10..26u8 {
         recorded.write(&format!("medium-{number}.csv"), &vec![number; 150_000]);
     }
     recorded.write("bigger.csv", &vec![8; 2 * INLINE]);
-    recorded.reached(63, 63).await;
+    recorded.reached(89, 89).await;
     let calls = recorded.end();
 
     let taken = recorded.cloud.taken.lock().unwrap().clone();
@@ -332,7 +336,7 @@ async fn whatever_a_power_cut_leaves_of_the_disk_nothing_that_was_captured_is_lo
     let syncs = calls.iter().filter(|call| call.kind == b'S').count();
     println!("{} calls recorded, {syncs} of them syncs; {checked} disks checked", calls.len());
     assert_eq!(bad, Vec::<String>::new());
-    assert_eq!(promises.len(), 63);
+    assert_eq!(promises.len(), 89);
     assert!(checked > 400 && syncs > 50, "{checked} disks, {syncs} syncs");
     let carried_over = calls.iter().filter(|call| call.writes_to("agent.db")).count();
     assert!(carried_over > 50, "{carried_over} pages went from SQLite's log into the database");

@@ -102,7 +102,7 @@ async fn settle(spool: &Spool, received_at: DateTime<Utc>) {
             version_id: "v".to_owned(),
             received_at,
         };
-        spool.settle(entry.sequence, receipt).await.unwrap();
+        spool.settle(vec![(entry.sequence, receipt)]).await.unwrap();
     }
 }
 

@@ -112,7 +112,7 @@ async fn neither_names_nor_contents_nor_their_hashes_stand_in_the_open() {
     desk.add(&spool, "big", &big()).await;
     desk.add(&spool, "gone", CONTENT).await;
     let all = entries(&spool).await;
-    spool.settle(3, receipt(&all[2])).await.unwrap();
+    spool.settle(vec![(3, receipt(&all[2]))]).await.unwrap();
 
     let bytes = desk.bytes();
 
@@ -292,7 +292,7 @@ async fn beyond_its_quota_the_spool_takes_nothing_until_something_was_sent() {
     let stamp = Stamp::of(&fs::metadata(desk.share.path().join("c")).unwrap());
     assert_eq!(spool.unseen(vec![("c".into(), stamp)]).await.unwrap(), [b"c"]);
     let all = entries(&spool).await;
-    spool.settle(1, receipt(&all[0])).await.unwrap();
+    spool.settle(vec![(1, receipt(&all[0]))]).await.unwrap();
 
     assert_eq!(desk.add(&spool, "c", &part).await, Added::New { sequence: 3 });
     drop(spool);

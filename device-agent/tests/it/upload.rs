@@ -209,6 +209,7 @@ struct Bed {
     patience: Patience,
     cap: Option<NonZeroU64>,
     health: Arc<Health>,
+    stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
@@ -229,7 +230,8 @@ impl Bed {
         let spool = spool_in(state.path()).await;
         let patience = Patience::default();
         let health = Health::new(Clock::system());
-        let mut bed = Self { cloud, spool, state, patience, cap: None, health, tasks: JoinSet::new() };
+        let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
+        let mut bed = Self { cloud, spool, state, patience, cap: None, health, stop, tasks };
         for (name, content) in files {
             bed.capture(name, content, &clock).await;
         }
@@ -304,7 +306,7 @@ impl Bed {
             clock,
             health: Arc::clone(&self.health),
         };
-        self.tasks.spawn(uploader.run(CancellationToken::new()));
+        self.tasks.spawn(uploader.run(self.stop.clone()));
     }
 
     async fn capture(&self, name: &str, content: &[u8], clock: &Clock) {
@@ -347,6 +349,17 @@ async fn everything_arrives_as_it_was_and_is_dropped_against_its_receipt() {
     let cloud = bed.cloud.lock().unwrap();
     assert!(cloud.objects.values().any(|object| *object == big));
     assert_eq!((cloud.logins.len(), cloud.credentials_fetched), (1, 1));
+}
+
+#[tokio::test]
+async fn what_was_received_is_dropped_before_the_box_ends() {
+    let mut bed = Bed::start([], &[("a", b"A")]).await;
+    eventually("its receipt is there", || async { bed.health.line() }).await;
+
+    bed.stop.cancel();
+    bed.tasks.join_next().await.unwrap().unwrap().unwrap();
+
+    assert_eq!(entries(&bed.spool).await, []);
 }
 
 #[tokio::test]
@@ -562,7 +575,7 @@ async fn a_receipt_that_the_store_cannot_take_yet_is_kept_and_nothing_is_sent_tw
 
     bed.serve(Clock::system()).await;
     eventually("it is sent", || async { (bed.stored().len() == 1).then_some(()) }).await;
-    tokio::time::timeout(Duration::from_millis(300), bed.drained()).await.unwrap_err();
+    tokio::time::timeout(Duration::from_millis(1500), bed.drained()).await.unwrap_err();
     store.run(|db| db.execute_batch("drop trigger no")).await.unwrap();
 
     bed.drained().await;

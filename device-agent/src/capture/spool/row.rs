@@ -1,6 +1,6 @@
 //! An entry as it stands in the database: sealed, and found by keyed hashes.
 
-use device_model::upload::ContentHash;
+use device_model::upload::{ContentHash, Receipt};
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use crate::{
@@ -120,6 +120,32 @@ impl Sealed {
         ])
         .map(drop)
     }
+}
+
+/// Puts the receipt in the entry's place; answers the name of its copy, if it has one.
+pub fn drop_entry(
+    db: &Connection,
+    sequence: u64,
+    receipt: &Receipt,
+    content_key: &LookUp,
+) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached(
+        "insert or replace into receipts values
+         (?1, ?2, (select path_key from spool where sequence = ?1), ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        sequence,
+        receipt.upload_id.to_string(),
+        content_key,
+        receipt.size,
+        receipt.version_id,
+        receipt.received_at.to_rfc3339(),
+    ])?;
+    let file: Option<Option<String>> = db
+        .prepare_cached("delete from spool where sequence = ?1 returning file")?
+        .query_row([sequence], |row| row.get(0))
+        .optional()?;
+    Ok(file.flatten())
 }
 
 #[derive(Debug, Clone, Copy)]
