@@ -148,16 +148,13 @@ impl Uploader {
     /// What may be sent next: for each lane enough, though some are on their way or have to wait.
     async fn candidates(&self, pace: &Pace) -> Result<Vec<(Lane, Entry)>, StoreError> {
         let passed_over = pace.in_flight.len() + pace.unsettled.receipts.len() + pace.deferred.len();
-        let mut candidates = Vec::new();
-        if pace.has_room(Lane::Newest) {
-            let newest = self.spool.newest(passed_over + 1).await?;
-            candidates.extend(newest.into_iter().map(|entry| (Lane::Newest, entry)));
-        }
-        if pace.has_room(Lane::Oldest) {
-            let oldest = self.spool.waiting(passed_over + IN_FLIGHT).await?;
-            candidates.extend(oldest.into_iter().map(|entry| (Lane::Oldest, entry)));
-        }
-        Ok(candidates)
+        let room = |lane, places| if pace.has_room(lane) { passed_over + places } else { 0 };
+        let (newest, oldest) = tokio::try_join!(
+            self.spool.newest(room(Lane::Newest, 1)),
+            self.spool.waiting(room(Lane::Oldest, IN_FLIGHT)),
+        )?;
+        let newest = newest.into_iter().map(|entry| (Lane::Newest, entry));
+        Ok(newest.chain(oldest.into_iter().map(|entry| (Lane::Oldest, entry))).collect())
     }
 
     async fn conclude(&self, pace: &mut Pace, entry: &Entry, outcome: Outcome) -> anyhow::Result<()> {

@@ -30,7 +30,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::Router;
 use sqlx::{
-    PgPool,
+    Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,8 @@ use crate::{
 /// All migrations, compiled in.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
+/// A connection that was used this shortly ago is taken to stand still.
+const RESTED: Duration = Duration::from_secs(1);
 /// How often the dispatcher and the housekeeping look without being nudged.
 const EVERY_MINUTE: Duration = Duration::from_mins(1);
 /// How often it is looked for revocations that AWS was not told of.
@@ -112,7 +114,20 @@ pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
 pub fn database(url: &str) -> anyhow::Result<PgPool> {
     let options: PgConnectOptions = url.parse().context("DATABASE_URL cannot be used")?;
     let options = options.options([("lock_timeout", "2s"), ("statement_timeout", "10s")]);
-    let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5));
+    let pool = PgPoolOptions::new()
+        .max_connections(16)
+        .acquire_timeout(Duration::from_secs(5))
+        // Whether a connection still stands is asked of those that rested: for the others it is one more
+        // way to the database and back.
+        .test_before_acquire(false)
+        .before_acquire(|connection, of| {
+            Box::pin(async move {
+                if of.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
     Ok(pool.connect_lazy_with(options))
 }
 

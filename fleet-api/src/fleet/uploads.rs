@@ -147,20 +147,13 @@ impl Fleet {
             now,
         };
         let observation = uploads::NewObservation {
-            thing: &upload.thing,
-            path_key: &path_key,
             sequence: i64::try_from(upload.sequence).map_err(too_large)?,
             observed_at: upload.observed_at.trunc_subsecs(6),
             clock: upload.clock.map(outcome::Clock::as_str),
-            now,
         };
-        let mut tx = self.db().begin().await?;
-        let first = uploads::add(&mut tx, &row).await?;
-        uploads::observe(&mut tx, &id, &observation).await?;
-        let stored = uploads::stored(&mut tx, &id).await?;
-        tx.commit().await?;
-        let stored =
-            stored.ok_or_else(|| anyhow::anyhow!("an upload is not in the ledger that it was written to"))?;
+        let entered = uploads::enter(&mut *self.db().acquire().await?, &row, &observation).await?;
+        let (stored, first) = entered
+            .ok_or_else(|| anyhow::anyhow!("an upload is not in the ledger that it was written to"))?;
         if first {
             tracing::info!(thing.name = %upload.thing, upload.id = %id, size_bytes = upload.size, "upload received");
         }

@@ -44,13 +44,11 @@ pub struct NewUpload<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// When and in which order the upload's content was seen at its path.
 pub struct NewObservation<'a> {
-    pub thing: &'a ThingName,
-    pub path_key: &'a [u8],
     pub sequence: i64,
     pub observed_at: DateTime<Utc>,
     pub clock: Option<&'a str>,
-    pub now: DateTime<Utc>,
 }
 
 /// Which uploads are listed.
@@ -74,15 +72,31 @@ pub async fn stored(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Opti
     .await
 }
 
-/// Adds the row; false: it is there already.
-#[tracing::instrument(name = "db.uploads.add", skip_all, fields(upload.id = %upload.upload_id))]
-pub async fn add(db: &mut PgConnection, upload: &NewUpload<'_>) -> sqlx::Result<bool> {
-    let added = sqlx::query!(
-        "insert into uploads
-             (upload_id, thing, pharmacy_id, sha256, size, version_id, object_key, path_sealed, path_key, received_at)
-         values ($1, $2, (select pharmacy_id from assignments where thing = $2 and to_at is null),
-             $3, $4, $5, $6, $7, $8, $9)
-         on conflict on constraint uploads_pkey do nothing",
+/// Adds the upload, unless it is there already, and what was seen, unless that was told already. Answers
+/// what stands in the ledger then, and true if it was added. One statement, since each one is a way to the
+/// database and back.
+#[tracing::instrument(name = "db.uploads.enter", skip_all, fields(upload.id = %upload.upload_id))]
+pub async fn enter(
+    db: &mut PgConnection,
+    upload: &NewUpload<'_>,
+    observation: &NewObservation<'_>,
+) -> sqlx::Result<Option<(Stored, bool)>> {
+    let entered = sqlx::query!(
+        "with added as (
+             insert into uploads
+                 (upload_id, thing, pharmacy_id, sha256, size, version_id, object_key, path_sealed, path_key, received_at)
+             values ($1, $2, (select pharmacy_id from assignments where thing = $2 and to_at is null),
+                 $3, $4, $5, $6, $7, $8, $9)
+             on conflict on constraint uploads_pkey do nothing
+             returning thing, sha256, size, version_id, received_at
+         ), observed as (
+             insert into observations (upload_id, thing, path_key, sequence, observed_at, clock, received_at)
+             values ($1, $2, $8, $10, $11, $12, $9) on conflict on constraint observations_once do nothing
+         )
+         select thing as \"thing!\", sha256 as \"sha256!\", size as \"size!\", version_id as \"version_id!\",
+             received_at as \"received_at!\", true as \"first!\" from added
+         union all
+         select thing, sha256, size, version_id, received_at, false from uploads where upload_id = $1",
         upload.upload_id,
         upload.thing.as_str(),
         upload.sha256,
@@ -92,32 +106,19 @@ pub async fn add(db: &mut PgConnection, upload: &NewUpload<'_>) -> sqlx::Result<
         upload.path_sealed,
         upload.path_key,
         upload.now,
-    )
-    .execute(db)
-    .await?;
-    Ok(added.rows_affected() == 1)
-}
-
-#[tracing::instrument(name = "db.uploads.observe", skip_all, fields(upload.id = %upload_id))]
-pub async fn observe(
-    db: &mut PgConnection,
-    upload_id: &str,
-    observation: &NewObservation<'_>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into observations (upload_id, thing, path_key, sequence, observed_at, clock, received_at)
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict on constraint observations_once do nothing",
-        upload_id,
-        observation.thing.as_str(),
-        observation.path_key,
         observation.sequence,
         observation.observed_at,
         observation.clock,
-        observation.now,
     )
-    .execute(db)
+    .fetch_optional(&mut *db)
     .await?;
-    Ok(())
+    let Some(row) = entered else {
+        // Somebody else added it after this statement began: only the next one sees that.
+        return Ok(stored(db, upload.upload_id).await?.map(|stored| (stored, false)));
+    };
+    let (thing, sha256, size) = (row.thing, row.sha256, row.size);
+    let (version_id, received_at) = (row.version_id, row.received_at);
+    Ok(Some((Stored { thing, sha256, size, version_id, received_at }, row.first)))
 }
 
 /// The highest sequence that the thing has used.

@@ -6,6 +6,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use sqlx::{Connection, PgConnection, migrate::Migrator};
 use testbed::{
     Options,
     chaos::{self, Plan},
@@ -35,7 +36,11 @@ enum Command {
         what: Chaos,
     },
     /// A Postgres cluster for tests: tells its address, ends when standard input ends.
-    Postgres,
+    Postgres {
+        /// Applies the migrations of this folder.
+        #[arg(long)]
+        migrations: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -116,16 +121,21 @@ async fn run() -> Result<()> {
             println!("\n{report}");
             Ok(())
         }
-        Command::Postgres => postgres().await,
+        Command::Postgres { migrations } => postgres(migrations).await,
     }
 }
 
-async fn postgres() -> Result<()> {
+async fn postgres(migrations: Option<PathBuf>) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("recehub-postgres-").tempdir()?;
     let port = Ports::open(folder.path(), BTreeMap::new())?.take("postgres")?;
     let logs = folder.path().join("log");
     let postgres = Postgres::start(folder.path(), &logs, port, "test", Durability::None).await?;
-    println!("{}", postgres.superuser_url("postgres"));
+    let url = postgres.superuser_url("postgres");
+    if let Some(folder) = migrations {
+        let mut db = PgConnection::connect(&url).await?;
+        Migrator::new(folder).await?.run(&mut db).await?;
+    }
+    println!("{url}");
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     postgres.stop().await
 }

@@ -26,7 +26,8 @@ pub fn check(postgres: &Postgres) -> Result<()> {
 /// Writes the folder anew.
 pub fn rewrite() -> Result<()> {
     packages::ensure(&[packages::UP])?;
-    run(&mut cargo(["build", "--package", "testbed", "--package", "fleet-api", "--bins"]))?;
+    // Not the fleet API: with queries that the folder does not have yet it would not build.
+    run(&mut cargo(["build", "--package", "testbed", "--bins"]))?;
     let postgres = Postgres::start()?;
     let fresh = prepare(&postgres)?;
     let target = committed();
@@ -51,8 +52,6 @@ fn prepare(postgres: &Postgres) -> Result<PathBuf> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let mut migrate = std::process::Command::new(binaries().join("fleet-api"));
-    run(migrate.arg("migrate").env("DATABASE_URL", postgres.url()))?;
     // The macros run only if the crate is compiled again.
     touch(&workspace().join("fleet-api/src/lib.rs"))?;
     let mut check = cargo(["check", "--quiet", "--package", "fleet-api", "--all-targets"]);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     banned,
-    cargo::{binaries, cargo, run},
+    cargo::{binaries, cargo, run, workspace},
     imports, packages, sqlx_data, up, venv,
 };
 
@@ -84,10 +84,11 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one by way of the testbed, which tells its address on the first line.
+    /// Starts one, migrated, by way of the testbed, which tells its address on the first line.
     pub fn start() -> Result<Self> {
         let mut command = Command::new(binaries().join("testbed"));
-        command.arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg("postgres").arg("--migrations").arg(workspace().join("migrations"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start the testbed's Postgres")?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
