@@ -286,23 +286,29 @@ mod tests {
         let none = Backlog::default();
 
         let well = || Health::new(Clock::system());
-        let (refused, journal, share, big, long) = (well(), well(), well(), well(), well());
-        Health::set(&refused.refused, true);
-        Health::set(&journal.journal_corrupt, true);
-        Health::set(&share.share_unreadable, true);
-        big.too_big.store(1, Ordering::Relaxed);
-        long.too_long.store(1, Ordering::Relaxed);
+        let with = |flag: fn(&Health) -> &AtomicBool| {
+            let health = well();
+            Health::set(flag(&health), true);
+            alarms(&none, false, false, &health)
+        };
+        let counted = |count: fn(&Health) -> &AtomicU64| {
+            let health = well();
+            count(&health).store(1, Ordering::Relaxed);
+            alarms(&none, false, false, &health)
+        };
 
         assert_eq!(alarms(&none, false, false, &well()), []);
         assert_eq!(alarms(&aside, false, false, &well()), [Alarm::Quarantined]);
         assert_eq!(alarms(&old, false, false, &well()), [Alarm::BacklogOld]);
         assert_eq!(alarms(&none, true, false, &well()), [Alarm::DiskLow]);
         assert_eq!(alarms(&none, false, true, &well()), [Alarm::SpoolFull]);
-        assert_eq!(alarms(&none, false, false, &refused), [Alarm::UploadsRefused]);
-        assert_eq!(alarms(&none, false, false, &journal), [Alarm::JournalCorrupt]);
-        assert_eq!(alarms(&none, false, false, &share), [Alarm::ShareUnreadable]);
-        assert_eq!(alarms(&none, false, false, &big), [Alarm::NotCaptured]);
-        assert_eq!(alarms(&none, false, false, &long), [Alarm::NotCaptured]);
+        assert_eq!(with(|health| &health.store_failing), [Alarm::StoreFailing]);
+        assert_eq!(with(|health| &health.store_replaced), [Alarm::StoreReplaced]);
+        assert_eq!(with(|health| &health.refused), [Alarm::UploadsRefused]);
+        assert_eq!(with(|health| &health.journal_corrupt), [Alarm::JournalCorrupt]);
+        assert_eq!(with(|health| &health.share_unreadable), [Alarm::ShareUnreadable]);
+        assert_eq!(counted(|health| &health.too_big), [Alarm::NotCaptured]);
+        assert_eq!(counted(|health| &health.too_long), [Alarm::NotCaptured]);
         let mut status: Status = serde_json::from_value(json!({"agentVersion": "0", "freeBytes": 1,
             "backlog": {"count": 0, "quarantined": 0}, "certificate": {"serial": "1", "ageDays": 0},
             "clock": "synced", "at": "2026-11-22T12:00:00Z"}))

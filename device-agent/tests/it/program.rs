@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    capture,
     enrolment::{Bed, enrolled_box},
     support::{SmallDisk, eventually},
 };
@@ -172,6 +173,28 @@ async fn a_state_directory_that_cannot_be_written_to_is_told() {
     let text = String::from_utf8_lossy(&said.stderr);
     assert!(text.contains("cannot be written to: Read-only file system"), "{text}");
     assert!(text.contains("faults in the configuration: 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_folder_that_tells_of_no_changes_is_looked_at_again_and_again() {
+    let mut one = Box::set_up().await;
+    for (name, value) in
+        [("RECEHUB_SOURCE", "poll"), ("RECEHUB_POLL_SECONDS", "1"), ("RECEHUB_SETTLE_SECONDS", "1")]
+    {
+        one.set(name, value);
+    }
+    capture::put(&one.share.path().join("a.csv"), b"A");
+    let running = one.run(&[], &one.state.join("log"));
+    let captured = |count: u64| one.status().filter(|status| status["backlog"]["count"] == count);
+    eventually("what was there is captured", || async { captured(1) }).await;
+
+    capture::put(&one.share.path().join("b.csv"), b"B");
+    capture::put(&one.share.path().join("a.csv"), b"another");
+
+    eventually("what came and what changed is captured", || async { captured(3) }).await;
+    let files = std::fs::read_dir(format!("/proc/{}/fd", running.0.id())).unwrap();
+    let watches = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    assert_eq!(watches.filter(|to| to.to_string_lossy().contains("inotify")).count(), 0);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use device_agent::{
     newest,
     shadow::{ShadowSync, mqtt::Endpoint},
     status::StatusSource,
+    store::Store,
 };
 use futures::{SinkExt, StreamExt};
 use rumqttc::{
@@ -31,7 +32,7 @@ use tokio_util::{codec::Framed, sync::CancellationToken};
 
 use crate::{
     enrolment::{Bed, enrolled_box},
-    support::{eventually, roomy, spool_in},
+    support::{eventually, roomy, spool_in, spool_keys},
 };
 
 const LAN: &str = "$aws/things/tenpo-0001/shadow/name/lan/";
@@ -244,4 +245,25 @@ async fn a_status_that_is_not_taken_is_sent_again() {
 
     assert_eq!((&status["line"]["up"], &status["alarms"]), (&json!(true), &json!([])));
     assert_eq!(line.kept.lock().unwrap().connections, 1);
+}
+
+#[tokio::test]
+async fn a_box_whose_database_does_not_answer_tells_that() {
+    let state = tempfile::tempdir().unwrap();
+    let bed = enrolled_box().await;
+    let store = Store::open(state.path()).unwrap();
+    let spool = Spool::open(store.clone(), state.path(), spool_keys(state.path()), u64::MAX).await.unwrap();
+    let clock = Clock::system();
+    let identity = Identity::load(&bed.config.home, bed.config.ca_file.as_ref().unwrap(), &clock).unwrap();
+    let health = Health::new(Arc::clone(&clock));
+    let mut status = StatusSource::new(spool, clock, Arc::new(identity), roomy(), health);
+    let statement = |text: &'static str| store.run(move |db| db.execute_batch(text));
+
+    statement("alter table spool rename to elsewhere").await.unwrap();
+    let failing = status.due().await.unwrap();
+    statement("alter table elsewhere rename to spool").await.unwrap();
+    let mended = status.due().await.unwrap();
+
+    assert_eq!(failing["state"]["reported"]["alarms"], json!(["STORE_FAILING"]));
+    assert_eq!(mended["state"]["reported"]["alarms"], json!([]));
 }

@@ -89,8 +89,8 @@ impl Default for Cloud {
 #[derive(Clone)]
 enum Fault {
     Status(u16),
-    /// 503 with a wish for time.
-    Later(u64),
+    /// With a wish for that many seconds.
+    Later(u16, u64),
     /// A receipt for something else.
     OtherReceipt,
     /// The session is over, from here on.
@@ -167,8 +167,9 @@ async fn upload(State(cloud): State<Shared>, Path(id): Path<String>, request: Re
     let fault = cloud.faults.pop_front();
     match fault {
         Some(Fault::Status(status)) => return StatusCode::from_u16(status).unwrap().into_response(),
-        Some(Fault::Later(seconds)) => {
-            return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response();
+        Some(Fault::Later(status, seconds)) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            return (status, [("retry-after", seconds.to_string())]).into_response();
         }
         Some(Fault::EndSession) => {
             cloud.tokens.clear();
@@ -631,12 +632,28 @@ async fn a_box_with_a_full_disk_still_starts_and_sends_what_it_has() {
 #[tokio::test]
 async fn a_busy_cloud_is_given_the_time_it_asks_for() {
     let asked = std::time::Instant::now();
-    let bed = Bed::start([Fault::Later(1)], &[("a", b"A")]).await;
+    let bed = Bed::start([Fault::Later(503, 1)], &[("a", b"A")]).await;
 
     bed.drained().await;
 
     assert!(asked.elapsed() >= Duration::from_secs(1));
     assert_eq!(bed.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn while_the_cloud_asks_for_time_nothing_else_is_sent_either() {
+    for status in [409, 429, 503] {
+        let bed = Bed::start([Fault::Later(status, 60)], &[("a", b"A")]).await;
+        eventually("it was asked to wait", || async {
+            bed.cloud.lock().unwrap().faults.is_empty().then_some(())
+        })
+        .await;
+
+        bed.capture("b", b"B", &Clock::system()).await;
+        tokio::time::timeout(Duration::from_secs(2), bed.drained()).await.unwrap_err();
+
+        assert_eq!((bed.stored(), bed.cloud.lock().unwrap().tries), (vec![], 1), "{status}");
+    }
 }
 
 #[tokio::test]
