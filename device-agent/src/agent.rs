@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api_session::{ApiSession, signature::Audience},
     capture::{Capture, MOST_WAITING, poll::Poll, retention::Retention, spool::Spool, watch::Watch},
-    clients::{Clients, IN_FLIGHT, Patience},
+    clients::{IN_FLIGHT, Patience, client},
     clock::Clock,
     config::{Config, LanBackend, share::SourceKind},
     credentials::CredentialSource,
@@ -129,20 +129,16 @@ fn uploader(
     let thing = &config.home.thing;
     let cap = config.upload_bytes_per_second;
     let patience = Patience::default().under(cap, IN_FLIGHT);
-    let clients = Clients::new(&identity.tls, &patience, config.wan_interface.as_deref())?;
-    let credentials = CredentialSource::new(
-        clients.calls.clone(),
-        &config.credentials_url,
-        &config.role_alias,
-        thing.clone(),
-    )?;
+    let http = client(&identity.tls, &patience, config.wan_interface.as_deref())?;
+    let credentials =
+        CredentialSource::new(http.clone(), &config.credentials_url, &config.role_alias, thing.clone())?;
     let audience = Audience {
         sts_host: config.sts_host.clone(),
         region: config.sts_region.clone(),
         server_id: config.server_id.clone(),
     };
     let session = ApiSession::new(
-        clients.calls,
+        http.clone(),
         config.fleet_api.clone(),
         thing.clone(),
         audience,
@@ -151,7 +147,7 @@ fn uploader(
         credentials,
     );
     Ok(Uploader {
-        http: clients.uploads,
+        http,
         patience,
         throttle: cap.map(Throttle::new),
         fleet_api: config.fleet_api.clone(),

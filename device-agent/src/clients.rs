@@ -1,4 +1,4 @@
-//! The HTTP clients towards the cloud: our CA, our certificate, our line, no way round.
+//! The HTTP client towards the cloud: our CA, our certificate, our line, no way round.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -11,28 +11,15 @@ pub const IN_FLIGHT: usize = 8;
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     pub connect: Duration,
-    /// An answer that trickles in more slowly than this is a dead line.
-    pub answer: Duration,
     /// What an upload may take: this much, and its size at the slowest line that is still a line.
     pub least_upload: Duration,
     pub slowest_bytes_per_second: u64,
-}
-
-/// One client for each kind of call.
-#[derive(Clone)]
-pub struct Clients {
-    /// For what is small: the credentials, the login.
-    pub calls: reqwest::Client,
-    /// For uploads. It has no time-out for reading, which would run while the body is on its way
-    /// and cut every slow upload short: each call has a time-out of its own, by its size.
-    pub uploads: reqwest::Client,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            answer: Duration::from_secs(30),
             least_upload: Duration::from_mins(1),
             slowest_bytes_per_second: 16 * 1024,
         }
@@ -53,22 +40,26 @@ impl Patience {
     }
 }
 
-impl Clients {
-    /// `interface`: the only one that anything may leave by.
-    pub fn new(tls: &ClientConfig, patience: &Patience, interface: Option<&str>) -> reqwest::Result<Self> {
-        let builder = || {
-            let builder = match interface {
-                Some(name) => reqwest::Client::builder().interface(name),
-                None => reqwest::Client::builder(),
-            };
-            builder
-                .tls_backend_preconfigured(tls.clone())
-                .connect_timeout(patience.connect)
-                .pool_max_idle_per_host(IN_FLIGHT)
-                .tcp_nodelay(true)
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-        };
-        Ok(Self { calls: builder().read_timeout(patience.answer).build()?, uploads: builder().build()? })
-    }
+/// The client for every call, so that a login and the upload behind it share a connection. It has no
+/// time-out for reading, which would run while a body is on its way and cut every slow upload short: each
+/// call has a time-out of its own, an upload by its size.
+///
+/// `interface`: the only one that anything may leave by.
+pub fn client(
+    tls: &ClientConfig,
+    patience: &Patience,
+    interface: Option<&str>,
+) -> reqwest::Result<reqwest::Client> {
+    let builder = match interface {
+        Some(name) => reqwest::Client::builder().interface(name),
+        None => reqwest::Client::builder(),
+    };
+    builder
+        .tls_backend_preconfigured(tls.clone())
+        .connect_timeout(patience.connect)
+        .pool_max_idle_per_host(IN_FLIGHT)
+        .tcp_nodelay(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
 }

@@ -11,6 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use device_model::{
     outcome::{self, Verdict},
+    shadow::merge_patch,
     status::{Alarm, Backlog, Status},
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -45,9 +46,17 @@ pub struct StatusSource {
     pub health: Arc<Health>,
     /// Backlog, last receipt and what waits the longest, as the store told them last.
     known: ((Backlog, Option<DateTime<Utc>>), Option<Moment>),
-    sent: Option<(Instant, Status)>,
+    sent: Option<Sent>,
     retry: Backoff,
     retry_at: Option<Instant>,
+}
+
+/// What the shadow was told on this connection.
+struct Sent {
+    at: Instant,
+    /// When all of it was told.
+    whole_at: Instant,
+    status: Status,
 }
 
 impl StatusSource {
@@ -92,15 +101,18 @@ impl StatusSource {
         }
         self.retry_at = None;
         let status = self.now().await;
-        let worth_it = match &self.sent {
-            None => true,
-            Some((at, last)) => at.elapsed() >= at_least_every(&status) || is_news(last, &status),
+        let now = Instant::now();
+        let (update, whole_at) = match &self.sent {
+            Some(sent) if now - sent.whole_at < AT_LEAST_EVERY => {
+                if now - sent.at < at_least_every(&status) && !is_news(&sent.status, &status) {
+                    return None;
+                }
+                (changes(&sent.status, &status), sent.whole_at)
+            }
+            // Now and then all of it: what somebody else did to the shadow is healed.
+            _ => (whole(&status), now),
         };
-        if !worth_it {
-            return None;
-        }
-        let update = update(&status);
-        self.sent = Some((Instant::now(), status));
+        self.sent = Some(Sent { at: now, whole_at, status });
         Some(update)
     }
 
@@ -172,8 +184,13 @@ fn is_news(last: &Status, now: &Status) -> bool {
         || last.line.as_ref().map(|line| line.up) != now.line.as_ref().map(|line| line.up)
 }
 
+/// Updates merge: the line need not carry again what the shadow has.
+fn changes(last: &Status, now: &Status) -> Value {
+    json!({"state": {"reported": merge_patch(&json!(last), &json!(now))}})
+}
+
 /// Updates merge, so what is not there any more is nulled.
-fn update(status: &Status) -> Value {
+fn whole(status: &Status) -> Value {
     let mut reported = json!(status);
     for (parent, field) in
         [("/backlog", "oldestAt"), ("/backlog", "oldestAgeSeconds"), ("", "lastReceiptAt"), ("", "line")]
@@ -316,6 +333,7 @@ mod tests {
         let quiet = status.clone();
         assert_eq!(at_least_every(&status), Duration::from_hours(1));
         status.alarms.push(Alarm::DiskLow);
+        assert_eq!(changes(&quiet, &status), json!({"state": {"reported": {"alarms": ["DISK_LOW"]}}}));
         assert!(at_least_every(&status) < Duration::from_mins(1));
         assert!(is_news(&quiet, &status));
     }

@@ -55,7 +55,6 @@ const REFUSED_WAIT: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 pub struct Uploader {
-    /// Without a time-out for reading: see [`crate::clients::Clients::uploads`].
     pub http: reqwest::Client,
     pub patience: Patience,
     /// What all uploads together may send.

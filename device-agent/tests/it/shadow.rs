@@ -265,5 +265,12 @@ async fn a_box_whose_database_does_not_answer_tells_that() {
     let mended = status.due().await.unwrap();
 
     assert_eq!(failing["state"]["reported"]["alarms"], json!(["STORE_FAILING"]));
+    assert_eq!(failing["state"]["reported"]["lastReceiptAt"], Value::Null);
     assert_eq!(mended["state"]["reported"]["alarms"], json!([]));
+    // What the shadow has already is not told again, until it may have lost it.
+    assert_eq!(mended["state"]["reported"].get("agentVersion"), None);
+    status.not_taken(&json!(500));
+    let status = tokio::sync::Mutex::new(status);
+    let again = eventually("it is due again", || async { status.lock().await.due().await }).await;
+    assert_eq!(again["state"]["reported"]["agentVersion"], failing["state"]["reported"]["agentVersion"]);
 }

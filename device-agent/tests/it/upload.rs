@@ -23,7 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_agent::{
     api_session::{ApiSession, signature::Audience},
     capture::{complete, spool::Spool},
-    clients::{Clients, Patience},
+    clients::{Patience, client},
     clock::{Clock, moment::Moment},
     credentials::CredentialSource,
     health::Health,
@@ -279,16 +279,16 @@ impl Bed {
         let url: url::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         self.tasks.spawn(async move { Ok(axum::serve(listener, router).await?) });
         let tls = device_agent::identity::anonymous_tls(None, &Clock::system()).unwrap();
-        let clients = Clients::new(&tls, &self.patience, None).unwrap();
+        let http = client(&tls, &self.patience, None).unwrap();
         let thing: device_model::thing_name::ThingName = THING.parse().unwrap();
         let audience = Audience {
             sts_host: "127.0.0.1:4566".to_owned(),
             region: "ap-northeast-1".to_owned(),
             server_id: "server".to_owned(),
         };
-        let credentials = CredentialSource::new(clients.calls.clone(), &url, "alias", thing.clone()).unwrap();
+        let credentials = CredentialSource::new(http.clone(), &url, "alias", thing.clone()).unwrap();
         let session = ApiSession::new(
-            clients.calls,
+            http.clone(),
             url.clone(),
             thing.clone(),
             audience,
@@ -297,7 +297,7 @@ impl Bed {
             credentials,
         );
         let uploader = Uploader {
-            http: clients.uploads,
+            http,
             patience: self.patience,
             throttle: self.cap.map(Throttle::new),
             fleet_api: url,
@@ -364,17 +364,20 @@ async fn what_was_received_is_dropped_before_the_box_ends() {
 }
 
 #[tokio::test]
-async fn a_line_slower_than_an_answer_may_be_still_carries_an_upload() {
+async fn a_slow_line_has_time_for_an_upload_by_its_size() {
     let mut bed = Bed::at_rest().await;
-    let answer = Duration::from_millis(100);
-    bed.patience = Patience { answer, ..Patience::default() };
-    bed.cloud.lock().unwrap().reads_for = answer * 4;
-    bed.capture("slow", &vec![7; complete::INLINE * 2], &Clock::system()).await;
+    let size = complete::INLINE * 2;
+    let least_upload = Duration::from_millis(100);
+    bed.patience =
+        Patience { least_upload, slowest_bytes_per_second: size as u64 / 10, ..Patience::default() };
+    bed.cloud.lock().unwrap().reads_for = least_upload * 4;
+    bed.capture("slow", &vec![7; size], &Clock::system()).await;
 
     bed.serve(Clock::system()).await;
     bed.drained().await;
 
-    assert_eq!(bed.stored().len(), 1);
+    let cloud = bed.cloud.lock().unwrap();
+    assert_eq!((cloud.stored.len(), cloud.tries), (1, 1));
 }
 
 #[tokio::test]

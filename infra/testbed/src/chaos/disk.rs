@@ -14,12 +14,14 @@ const FILLER: &str = "filler";
 pub struct Disk {
     /// Where it is mounted.
     root: TempDir,
-    image: TempDir,
+    images: TempDir,
+    /// Which of the images it is now.
+    mounts: usize,
 }
 
 impl Disk {
     pub async fn make() -> Result<Self> {
-        let disk = Self { root: tempfile::tempdir()?, image: tempfile::tempdir()? };
+        let disk = Self { root: tempfile::tempdir()?, images: tempfile::tempdir()?, mounts: 0 };
         File::create(disk.image())?.set_len(BYTES)?;
         // -m 0: nothing is kept back for root, who the agent may be here.
         let make = Program::new("mkfs", "/usr/sbin/mkfs.ext4").arg("-q").arg("-F").flag("-m", 0);
@@ -59,13 +61,19 @@ impl Disk {
     }
 
     /// Mounts it anew, as the next start of the box does. Nobody may have a file of it open.
-    pub async fn remount(&self) -> Result<()> {
+    pub async fn remount(&mut self) -> Result<()> {
         let gone = Program::new("umount", "umount").arg(self.root().display().to_string());
         until("the disk can be taken out", Duration::from_secs(10), || {
             let gone = gone.clone();
             async move { Ok(gone.output().await.ok()) }
         })
         .await?;
+        // A mount namespace that somebody made meanwhile may hold the failed file system, and the kernel would
+        // give us the same one again: so it is another disk, with what is on this one.
+        let before = self.image();
+        self.mounts += 1;
+        std::fs::copy(&before, self.image())?;
+        std::fs::remove_file(before)?;
         self.mount().await
     }
 
@@ -76,7 +84,7 @@ impl Disk {
     }
 
     fn image(&self) -> std::path::PathBuf {
-        self.image.path().join("disk")
+        self.images.path().join(format!("disk-{}", self.mounts))
     }
 }
 

@@ -48,8 +48,8 @@ impl Stage {
         &mut self.bed.boxes[0]
     }
 
-    pub fn disk(&self) -> Result<&Disk> {
-        self.disk.as_ref().context("only root can mount a disk to break")
+    pub fn disk(&mut self) -> Result<&mut Disk> {
+        self.disk.as_mut().context("only root can mount a disk to break")
     }
 
     /// Waits until an upload is on its way over the line and not answered yet.
