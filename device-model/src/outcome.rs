@@ -79,6 +79,19 @@ pub mod code {
     pub const ADDRESS_IN_USE: &str = "ADDRESS_IN_USE";
     pub const DEFAULT_ROUTE_MOVED: &str = "DEFAULT_ROUTE_MOVED";
     pub const OVERLAPS_WAN: &str = "OVERLAPS_WAN";
+    /// There is no link on the interface.
+    pub const NO_CARRIER: &str = "NO_CARRIER";
+    /// No DHCP server gave an address.
+    pub const NO_LEASE: &str = "NO_LEASE";
+    /// A DHCP server gave settings that break the rules for settings.
+    pub const LEASE_REFUSED: &str = "LEASE_REFUSED";
+    pub const DNS_SILENT: &str = "DNS_SILENT";
+    /// Address or routes on the interface are not those that were asked for.
+    pub const ADDRESS_NOT_SET: &str = "ADDRESS_NOT_SET";
+    /// The box's file server did not take the share's settings.
+    pub const SHARE_NOT_SET: &str = "SHARE_NOT_SET";
+    /// The share stands on another machine: its settings are not the box's to change.
+    pub const SHARE_NOT_HOSTED: &str = "SHARE_NOT_HOSTED";
     /// The interface did not take the settings.
     pub const APPLY_FAILED: &str = "APPLY_FAILED";
     /// Three attempts were cut short.
@@ -97,13 +110,20 @@ pub mod code {
     pub const JOURNAL_CORRUPT: &str = "JOURNAL_CORRUPT";
 
     /// Every one of them, for whoever has to have words for each.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 21] = [
         GATEWAY_SILENT,
         SHARE_LOGIN,
         CLOUD_UNREACHABLE,
         ADDRESS_IN_USE,
         DEFAULT_ROUTE_MOVED,
         OVERLAPS_WAN,
+        NO_CARRIER,
+        NO_LEASE,
+        LEASE_REFUSED,
+        DNS_SILENT,
+        ADDRESS_NOT_SET,
+        SHARE_NOT_SET,
+        SHARE_NOT_HOSTED,
         APPLY_FAILED,
         INTERRUPTED,
         BAD_SETTINGS,
@@ -113,4 +133,45 @@ pub mod code {
         NEWER_CHANGE,
         JOURNAL_CORRUPT,
     ];
+
+    /// True if the same settings would fail again: they are not worth a second trial, which would
+    /// disturb the pharmacy for nothing. A code of another version may be anything, so it is tried again.
+    pub fn is_deterministic(code: &str) -> bool {
+        matches!(
+            code,
+            ADDRESS_IN_USE
+                | DEFAULT_ROUTE_MOVED
+                | OVERLAPS_WAN
+                | LEASE_REFUSED
+                | SHARE_NOT_HOSTED
+                | BAD_SETTINGS
+                | AGENT_TOO_OLD
+                | PASSWORD_UNREADABLE
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::code::*;
+
+    #[test]
+    fn every_code_stands_in_the_list_once() {
+        assert_eq!(ALL.iter().collect::<HashSet<_>>().len(), ALL.len());
+    }
+
+    #[test]
+    fn only_what_is_wrong_with_the_settings_themselves_is_not_tried_again() {
+        for code in [ADDRESS_IN_USE, DEFAULT_ROUTE_MOVED, OVERLAPS_WAN, LEASE_REFUSED, BAD_SETTINGS] {
+            assert!(is_deterministic(code), "{code}");
+        }
+        for code in
+            [GATEWAY_SILENT, SHARE_LOGIN, CLOUD_UNREACHABLE, NO_CARRIER, NO_LEASE, DNS_SILENT, APPLY_FAILED]
+        {
+            assert!(!is_deterministic(code), "{code}");
+        }
+        assert!(!is_deterministic("SOMETHING_NEWER"));
+    }
 }

@@ -80,9 +80,29 @@ pub enum Alarm {
     ShareUnreadable,
     /// Files stand on the share that are too big to be captured, or whose paths are too long.
     NotCaptured,
+    /// Somebody on site has changed the LAN's settings: they are not those that were last applied.
+    LanDrift,
     /// One that a newer agent knows.
     #[serde(other)]
     Unknown,
+}
+
+impl Alarm {
+    /// Every one of them, for whoever has to have words for each.
+    pub const ALL: [Self; 12] = [
+        Self::Quarantined,
+        Self::BacklogOld,
+        Self::DiskLow,
+        Self::SpoolFull,
+        Self::StoreFailing,
+        Self::StoreReplaced,
+        Self::UploadsRefused,
+        Self::JournalCorrupt,
+        Self::ShareUnreadable,
+        Self::NotCaptured,
+        Self::LanDrift,
+        Self::Unknown,
+    ];
 }
 
 /// What waits for longer raises an alarm.

@@ -9,7 +9,7 @@ mod ja;
 use chrono::{DateTime, FixedOffset, Utc};
 use device_model::change::ChangeState;
 
-pub use codes::{fault, verdict};
+pub use codes::{alarm, fault, verdict};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Lang {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use device_model::{fault::FaultCode, lan::LanSettings, outcome::code};
+use device_model::{fault::FaultCode, lan::LanSettings, outcome::code, status::Alarm};
 
 use super::*;
 
@@ -110,6 +110,21 @@ fn every_verdict_says_the_fact_and_the_next_step() {
     .unwrap();
     assert!(verdict(Lang::Ja, code::GATEWAY_SILENT, &tried).contains("(192.168.10.1)から応答がありません"));
     assert_eq!(verdict(Lang::Ja, "SOMETHING_NEWER", &tried), "SOMETHING_NEWER");
+}
+
+#[test]
+fn every_alarm_says_the_fact_and_the_next_step() {
+    let mut said = BTreeSet::new();
+    for raised in Alarm::ALL {
+        let (ja, en) = codes::alarm_words(raised);
+        let name = format!("{raised:?}");
+        same(&name, ja, en);
+        assert!(is_japanese(ja), "{name}: `{ja}` is not Japanese");
+        assert!(ja.matches('。').count() >= 2, "{name} names no next step: {ja}");
+        assert!(en.contains("Please"), "{name} names no next step: {en}");
+        assert_eq!((alarm(Lang::Ja, raised), alarm(Lang::En, raised)), (ja, en));
+        assert!(said.insert(ja) && said.insert(en), "{name} says what another says");
+    }
 }
 
 #[test]

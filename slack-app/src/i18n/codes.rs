@@ -5,6 +5,7 @@ use device_model::{
     fault::FaultCode,
     lan::{Addressing, LanSettings},
     outcome::code,
+    status::Alarm,
 };
 
 use crate::i18n::{Lang, fill};
@@ -33,6 +34,12 @@ pub fn verdict(lang: Lang, code: &str, tried: &LanSettings) -> String {
     };
     let text = |value: Option<std::net::Ipv4Addr>| value.map_or_else(|| "DHCP".to_owned(), |v| v.to_string());
     fill(pick(lang, ja, en), &[("address", &text(address)), ("gateway", &text(gateway))])
+}
+
+/// What stands wrong with a box, and what to do about it.
+pub fn alarm(lang: Lang, alarm: Alarm) -> &'static str {
+    let (ja, en) = alarm_words(alarm);
+    pick(lang, ja, en)
 }
 
 fn pick<'a>(lang: Lang, ja: &'a str, en: &'a str) -> &'a str {
@@ -159,6 +166,34 @@ pub(super) fn verdict_words(verdict: &str) -> Option<(&'static str, &'static str
             "専用回線で使用中のアドレス帯と重なっています。別のアドレス帯にしてください。",
             "The settings overlap a network of the box's own line. Please use another network.",
         ),
+        code::NO_CARRIER => (
+            "レセハブのLAN端子に機器がつながっていません。LANケーブルと、つながる先のハブの電源を確認してください。",
+            "Nothing is connected to the box's LAN port. Please check the LAN cable and the power of the switch it leads to.",
+        ),
+        code::NO_LEASE => (
+            "薬局のDHCPサーバーからIPアドレスが割り当てられませんでした。ルーターのDHCP設定を確認するか、固定で登録してください。",
+            "No DHCP server in the pharmacy gave the box an address. Please check the router's DHCP, or register a fixed address.",
+        ),
+        code::LEASE_REFUSED => (
+            "薬局のDHCPサーバーから割り当てられた内容はレセハブで使えません(専用回線との重なりなど)。ルーターのDHCP設定を確認するか、固定で登録してください。",
+            "What the pharmacy's DHCP server gave cannot be used by the box, e.g. it overlaps the box's own line. Please check the router's DHCP, or register a fixed address.",
+        ),
+        code::DNS_SILENT => (
+            "DNSサーバーから応答がありません。入力値と、DNSサーバー(ルーターなど)の電源を確認してください。",
+            "The DNS server does not answer. Please check the value and the power of the DNS server, often the router.",
+        ),
+        code::ADDRESS_NOT_SET => (
+            "入力されたIPアドレスか静的ルートがレセハブに設定されませんでした。もう一度登録し、続くときは管理者に連絡してください。",
+            "The box did not come to have the address or the routes as asked. Please register again; if it goes on, tell an administrator.",
+        ),
+        code::SHARE_NOT_SET => (
+            "レセハブの共有フォルダの設定を変更できませんでした。もう一度登録し、続くときは管理者に連絡してください。",
+            "The box's shared folder did not take the settings. Please register again; if it goes on, tell an administrator.",
+        ),
+        code::SHARE_NOT_HOSTED => (
+            "共有フォルダはレセハブの外(レセコンなど)にあるため、レセハブからは変更できません。共有フォルダの項目を外して、もう一度登録してください。",
+            "The shared folder is not on the box but on another machine, which the box cannot change. Please register again without it.",
+        ),
         code::APPLY_FAILED => (
             "レセハブのネットワークが設定を受け付けませんでした。もう一度登録し、続くときは管理者に連絡してください。",
             "The box's network did not take the settings. Please register again; if it goes on, tell an administrator.",
@@ -193,4 +228,57 @@ pub(super) fn verdict_words(verdict: &str) -> Option<(&'static str, &'static str
         ),
         _ => return None,
     })
+}
+
+pub(super) fn alarm_words(alarm: Alarm) -> (&'static str, &'static str) {
+    match alarm {
+        Alarm::Quarantined => (
+            "送信できない要確認ファイルがあります。管理者に連絡してください。",
+            "There are files that cannot be sent as they are. Please tell an administrator.",
+        ),
+        Alarm::BacklogOld => (
+            "未送信の処方データが15分以上たまっています。レセハブの電源と通信状態を確認してください。",
+            "Prescriptions have been waiting for more than 15 minutes. Please check the box's power and its line.",
+        ),
+        Alarm::DiskLow => (
+            "レセハブの空き容量が少なく、処方データの取り込みを止めています。共有フォルダの不要なファイルを整理してください。",
+            "The box has too little free space and takes in no prescriptions. Please clear the shared folder of what is not needed.",
+        ),
+        Alarm::SpoolFull => (
+            "未送信の処方データが上限に達し、取り込みを止めています。レセハブの通信状態を確認してください。",
+            "The box holds as many unsent prescriptions as it may and takes in no more. Please check its line.",
+        ),
+        Alarm::StoreFailing => (
+            "レセハブの記録に書き込めず、処方データの取り込みを止めています。レセハブの交換を管理者に相談してください。",
+            "The box cannot write its records and takes in no prescriptions. Please ask an administrator about a replacement.",
+        ),
+        Alarm::StoreReplaced => (
+            "レセハブの記録が壊れていたため作り直し、共有フォルダを読み直しました。くり返すときは管理者に連絡してください。",
+            "The box's records were broken; it began new ones and read the shared folder again. Please tell an administrator if it happens again.",
+        ),
+        Alarm::UploadsRefused => (
+            "クラウドがこのレセハブからの送信を受け付けていません。管理者に連絡してください。",
+            "The cloud refuses what this box sends. Please tell an administrator.",
+        ),
+        Alarm::JournalCorrupt => (
+            "レセハブの設定変更の記録が壊れたため、保存済みの設定で動いています。設定を確認し、必要ならもう一度登録してください。",
+            "The box lost its record of LAN changes and runs the settings it had saved. Please check them and register again if needed.",
+        ),
+        Alarm::ShareUnreadable => (
+            "レセハブが共有フォルダを読み取れず、処方データを取り込めません。管理者に連絡してください。",
+            "The box cannot look into the shared folder and takes in no prescriptions. Please tell an administrator.",
+        ),
+        Alarm::NotCaptured => (
+            "大きすぎる、またはパスが長すぎるため取り込まれないファイルが共有フォルダにあります。レセコンの保存先と設定を確認してください。",
+            "Files on the shared folder are too big or have too long a path and are not taken in. Please check the receipt computer's settings.",
+        ),
+        Alarm::LanDrift => (
+            "現地で設定が変更されています。意図した変更か薬局に確認し、必要なら設定をもう一度登録してください。",
+            "The settings were changed on site. Please ask the pharmacy whether that was meant, and register the settings again if needed.",
+        ),
+        Alarm::Unknown => (
+            "レセハブが新しい種類の警告を出しています。管理者に連絡してください。",
+            "The box raises an alarm that is not known here yet. Please tell an administrator.",
+        ),
+    }
 }
