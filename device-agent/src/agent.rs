@@ -15,7 +15,7 @@ use crate::{
     credentials::CredentialSource,
     health::Health,
     identity::Identity,
-    lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal},
+    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal},
     lifecycle, newest,
     shadow::{ShadowSync, mqtt::Endpoint},
     space::Space,

@@ -62,6 +62,8 @@ impl FakeLan {
 }
 
 impl LanInterface for FakeLan {
+    type Baseline = ();
+
     async fn reached(&self, step: TrialPhase) {
         let name = json!(step).as_str().unwrap_or_default().to_owned();
         let gate = self.folder.join("gate");
@@ -101,6 +103,19 @@ impl LanInterface for FakeLan {
         })
     }
 
+    async fn judgeable(&self) {
+        while self.folder.join("wan-down").exists() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn baseline(&self, _: &Profile) -> Result<(), Fault> {
+        match self.word("baseline-fault") {
+            Some(code) => Err(Fault::new(&code, "told to fail by the file `baseline-fault`")),
+            None => Ok(()),
+        }
+    }
+
     async fn try_on(&self, profile: &Profile) -> Result<(), Fault> {
         if let Some(code) = self.word("apply-fault") {
             return Err(Fault::new(&code, "told to fail by the file `apply-fault`"));
@@ -108,7 +123,7 @@ impl LanInterface for FakeLan {
         Ok(self.put("running.json", profile)?)
     }
 
-    async fn probe(&self, profile: &Profile) -> Result<(), Fault> {
+    async fn probe(&self, profile: &Profile, (): &()) -> Result<(), Fault> {
         match self.word("probe-fault") {
             Some(code) if code == code::SHARE_LOGIN && profile.probe.share == ShareProbe::Warn => Ok(()),
             Some(code) => Err(Fault::new(&code, "told to fail by the file `probe-fault`")),

@@ -90,6 +90,11 @@ pub enum Event {
     /// Something newer than the change in hand is wanted.
     Overtaken,
     WindowMissed,
+    /// As things are, the change cannot be tried.
+    Impossible {
+        code: String,
+        detail: Option<String>,
+    },
     Begin {
         boot_id: String,
     },
@@ -135,6 +140,9 @@ impl Machine {
             (Staged { wish, .. }, Event::Overtaken) => (Idle, Some(Ending::superseded(wish.change_id))),
             (Staged { wish, .. }, Event::WindowMissed) => {
                 (Idle, Some(Ending::refused(wish.change_id, code::WINDOW_MISSED, None)))
+            }
+            (Staged { wish, .. }, Event::Impossible { code, detail }) => {
+                (Idle, Some(Ending::refused(wish.change_id, &code, detail)))
             }
             (Staged { wish, attempts }, Event::Begin { boot_id }) => {
                 let attempt = attempts + 1;

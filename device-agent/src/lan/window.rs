@@ -29,6 +29,11 @@ pub async fn wait(window: &Window, clock: &Clock, longest_trial: Duration) -> Re
     }
 }
 
+/// True if a trial of that length may begin now.
+pub fn is_open(window: &Window, clock: &Clock, longest_trial: Duration) -> bool {
+    position(window, clock, longest_trial) == Position::Inside
+}
+
 /// By a clock that nobody vouches for a window is neither open nor missed.
 fn position(window: &Window, clock: &Clock, longest_trial: Duration) -> Position {
     if !clock.is_synced() {

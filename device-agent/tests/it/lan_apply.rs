@@ -11,7 +11,7 @@ use device_agent::{
     clock::Clock,
     health::Health,
     identity::sealing::SealingKey,
-    lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal},
+    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal},
     newest,
     store::Store,
 };

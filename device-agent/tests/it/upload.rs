@@ -28,7 +28,7 @@ use device_agent::{
     credentials::CredentialSource,
     health::Health,
     identity::sealing::SealingKey,
-    lan::{Applier, desire::Reader, fake::FakeLan, journal::Journal, state::Machine},
+    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal, state::Machine},
     newest,
     store::Store,
     upload::{Uploader, throttle::Throttle},
