@@ -315,10 +315,10 @@ async fn whatever_a_power_cut_leaves_of_the_disk_nothing_that_was_captured_is_lo
             fs::create_dir(&state).unwrap();
             recorded.before.build(*left, &mut dice, &state);
             checked += 1;
-            let (left, promised) = (*left, promises.clone());
+            let (left, so_far) = (*left, promises.clone());
             let (contents, taken) = (Arc::clone(&contents), Arc::clone(&taken));
             checks.spawn(async move {
-                let faults = faults(&state, &promised, &contents, &taken).await;
+                let faults = faults(&state, &so_far, &contents, &taken).await;
                 drop(fs::remove_dir_all(&state));
                 let told = faults.into_iter();
                 told.map(|fault| format!("after call {number}, {left:?} left: {fault}")).collect::<Vec<_>>()
