@@ -6,15 +6,16 @@ set -eu
 
 policy=/usr/sbin/policy-rc.d
 cluster=/etc/postgresql-common/createcluster.conf
-wants=/etc/systemd/system/multi-user.target.wants
-services="smbd nmbd samba-ad-dc winbind postgresql"
+units=/etc/systemd/system
+services="smbd nmbd samba-ad-dc winbind postgresql
+    NetworkManager NetworkManager-wait-online dbus-org.freedesktop.nm-dispatcher"
 ours="# put here by Recehub while it installs packages"
 
 enabled() {
+    [ -d "$units" ] || return 0
     for service in $services; do
-        [ -L "$wants/$service.service" ] && echo "$service.service"
+        find "$units" -type l -name "$service.service"
     done
-    return 0
 }
 
 # What an administrator wrote stays; what we wrote goes, also if an earlier run was cut short.
@@ -45,12 +46,13 @@ apt-get -qq update
 apt-get -qq -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold install -y --no-install-recommends "$@"
 
 # To systemd a service is enabled by its link, to System V by its place in the run levels.
-for unit in $(enabled); do
+for link in $(enabled); do
     case " $(echo $before) " in
-        *" $unit "*) ;;
+        *" $link "*) ;;
         *)
-            rm -f "$wants/$unit"
-            update-rc.d "${unit%.service}" disable
+            rm -f "$link"
+            service=$(basename "$link" .service)
+            if [ -e "/etc/init.d/$service" ]; then update-rc.d "$service" disable; fi
             ;;
     esac
 done

@@ -121,7 +121,9 @@ impl Ca {
         let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let chain = vec![certificate.der().clone(), self.root.clone()];
         let mut named = ResolvesServerCertUsingSni::new();
-        named.add(HOST, CertifiedKey::new(chain, any_supported_type(&private)?))?;
+        let certified = CertifiedKey::new(chain, any_supported_type(&private)?);
+        named.add(HOST, certified.clone())?;
+        named.add(HOST_ELSEWHERE, certified)?;
         let mut config = rustls::ServerConfig::builder()
             .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(named));
@@ -146,6 +148,8 @@ fn issued(der: &CertificateDer<'_>) -> Result<Issued, rcgen::Error> {
 
 /// The name by which devices know this cloud.
 const HOST: &str = "localhost";
+/// The same for devices that are not on this machine, or must not think that they are.
+const HOST_ELSEWHERE: &str = "local-cloud.test";
 
 /// AWS's own authorities outlive everything, and boxes without a clock chip believe strange dates.
 const LONG_AGO: Duration = Duration::from_hours(30 * 24);
@@ -169,7 +173,7 @@ fn root_params(now: DateTime<Utc>) -> CertificateParams {
 }
 
 fn server_params(now: DateTime<Utc>) -> anyhow::Result<CertificateParams> {
-    let mut params = CertificateParams::new(vec![HOST.to_owned()])?;
+    let mut params = CertificateParams::new(vec![HOST.to_owned(), HOST_ELSEWHERE.to_owned()])?;
     params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, HOST);

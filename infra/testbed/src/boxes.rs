@@ -46,6 +46,19 @@ impl RecehubBox {
         number: usize,
         smb_port: u16,
     ) -> Result<Self> {
+        let mut this = Self::enrolled(around, api, number, smb_port).await?;
+        let process_name = format!("smbd-{}", this.thing);
+        this.smbd = Some(this.share.start(&this.logs, &process_name).await?);
+        Ok(this)
+    }
+
+    /// The same before its share is open.
+    pub async fn enrolled(
+        around: &Surroundings<'_>,
+        api: &ApiClient,
+        number: usize,
+        smb_port: u16,
+    ) -> Result<Self> {
         let thing = format!("tenpo-{number:04}");
         let home = around.folder.join("boxes").join(&thing);
         fs::create_dir_all(home.join("state"))?;
@@ -53,12 +66,10 @@ impl RecehubBox {
         let share = Share::new(&home, smb_port, &around.secrets.share_password)?;
         let agent_program = agent_program(around, &thing, &home, &share)?;
         let pharmacy = pharmacy_code(number);
-        let mut this = Self { thing, pharmacy, home, share, smbd: None, agent: None, agent_program, logs };
+        let this = Self { thing, pharmacy, home, share, smbd: None, agent: None, agent_program, logs };
         if !this.certificate_file().exists() {
             this.enroll(api, number).await?;
         }
-        let process_name = format!("smbd-{}", this.thing);
-        this.smbd = Some(this.share.start(&this.logs, &process_name).await?);
         Ok(this)
     }
 

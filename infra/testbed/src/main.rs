@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection, migrate::Migrator};
 use testbed::{
     Options,
     chaos::{self, Plan},
+    lab,
     ports::Ports,
     postgres::{Durability, Postgres},
     up,
@@ -35,6 +36,11 @@ enum Command {
         #[command(subcommand)]
         what: Chaos,
     },
+    /// Pharmacies in network namespaces, with real `NetworkManager` and Samba.
+    Lab {
+        #[command(subcommand)]
+        what: LabCommand,
+    },
     /// A Postgres cluster for tests: tells its address, ends when standard input ends.
     Postgres {
         /// Applies the migrations of this folder.
@@ -57,6 +63,26 @@ enum Chaos {
         #[arg(long, default_value = "5")]
         rounds: NonZeroUsize,
     },
+}
+
+#[derive(Subcommand)]
+enum LabCommand {
+    /// Starts one that stays until `cargo xtask lab down`.
+    Up(LabUp),
+    /// Starts one that stays until Ctrl-C.
+    Run(LabUp),
+    /// Ends what is left of those whose makers were killed.
+    Sweep,
+}
+
+#[derive(clap::Args)]
+struct LabUp {
+    /// How many pharmacies, each with a box.
+    #[arg(long, default_value_t = 1)]
+    pharmacies: usize,
+    /// Where the state lies; it survives a restart.
+    #[arg(long, default_value = ".recehub-lab")]
+    dir: PathBuf,
 }
 
 #[derive(clap::Args)]
@@ -121,8 +147,28 @@ async fn run() -> Result<()> {
             println!("\n{report}");
             Ok(())
         }
+        Command::Lab { what } => lab(what).await,
         Command::Postgres { migrations } => postgres(migrations).await,
     }
+}
+
+async fn lab(what: LabCommand) -> Result<()> {
+    let LabUp { pharmacies, dir } = match what {
+        LabCommand::Up(arguments) => {
+            let words = ["lab", "run", "--pharmacies", &arguments.pharmacies.to_string(), "--dir"];
+            let dir = arguments.dir.display().to_string();
+            let words: Vec<String> = words.into_iter().chain([dir.as_str()]).map(str::to_owned).collect();
+            return up::detach(&arguments.dir, &words);
+        }
+        LabCommand::Run(arguments) => arguments,
+        LabCommand::Sweep => {
+            println!("processes of labs without an owner: {}", lab::owner::sweep()?);
+            return Ok(());
+        }
+    };
+    let (boxes, agents, ports) = (0, false, BTreeMap::new());
+    let options = Options { folder: dir, boxes, agents, ports, durability: Durability::None };
+    lab::stand::run(&options, pharmacies).await
 }
 
 async fn postgres(migrations: Option<PathBuf>) -> Result<()> {

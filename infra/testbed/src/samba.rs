@@ -26,6 +26,8 @@ pub struct Share {
     pub user: String,
     pub password: String,
     private: PathBuf,
+    /// Those that smbd keeps to.
+    interfaces: Option<&'static str>,
 }
 
 impl Share {
@@ -33,16 +35,19 @@ impl Share {
         let folder = home.join("share");
         fs::create_dir_all(&folder)?;
         let (name, user) = ("rx".to_owned(), "rece".to_owned());
-        Ok(Self { folder, port, name, user, password: password.to_owned(), private: home.join("samba") })
+        let (password, private) = (password.to_owned(), home.join("samba"));
+        Ok(Self { folder, port, name, user, password, private, interfaces: Some("lo") })
+    }
+
+    /// The same share, open to whatever network it stands in.
+    #[must_use]
+    pub fn on_every_interface(self) -> Self {
+        Self { interfaces: None, ..self }
     }
 
     /// Starts smbd and waits until it answers.
     pub async fn start(&self, logs: &Path, process_name: &str) -> Result<Process> {
-        let configuration = self.configure(&logs.join("samba")).await?;
-        let smbd = Program::new(process_name, find("smbd")?)
-            .arg("--foreground")
-            .arg("--no-process-group")
-            .flag("-s", configuration.display());
+        let smbd = self.smbd(logs, process_name).await?;
         let mut process = smbd.start(logs)?;
         until("smbd answers", Duration::from_secs(20), || {
             let alive = process.ensure_alive();
@@ -53,20 +58,43 @@ impl Share {
         Ok(process)
     }
 
+    /// What starts smbd.
+    pub async fn smbd(&self, logs: &Path, process_name: &str) -> Result<Program> {
+        let configuration = self.configure(&logs.join("samba")).await?;
+        Ok(Program::new(process_name, find("smbd")?)
+            .arg("--foreground")
+            .arg("--no-process-group")
+            .flag("-s", configuration.display()))
+    }
+
+    /// What lets the share's user in, or not.
+    pub async fn set_account(&self, is_open: bool) -> Result<Program> {
+        let flags = if is_open { "[U]" } else { "[UD]" };
+        let configuration = self.private.join("smb.conf");
+        let edit = Program::new("pdbedit", "pdbedit").flag("-s", configuration.display()).arg("-r");
+        Ok(edit.flag("-u", account().await?).flag("-c", flags))
+    }
+
     /// `smbclient` on this share, with a command of its own language, e.g. `put a b`.
     pub fn client(&self, command: &str) -> Program {
-        self.open(Program::new("smbclient", "smbclient")).flag("-c", command)
+        self.client_at("127.0.0.1", command)
+    }
+
+    /// The same from elsewhere.
+    pub fn client_at(&self, address: &str, command: &str) -> Program {
+        self.open(Program::new("smbclient", "smbclient"), address).flag("-c", command)
     }
 
     /// The same with the lines of a file, of which some may be of the shell's, e.g. `!sleep 1`.
     pub fn client_reading(&self, commands: &Path) -> Program {
         let line = r#"exec smbclient "$@" < "$0""#;
-        self.open(Program::new("smbclient", "sh").flag("-c", line).arg(commands.display().to_string()))
+        let shell = Program::new("smbclient", "sh").flag("-c", line).arg(commands.display().to_string());
+        self.open(shell, "127.0.0.1")
     }
 
-    fn open(&self, smbclient: Program) -> Program {
+    fn open(&self, smbclient: Program, address: &str) -> Program {
         smbclient
-            .arg(format!("//127.0.0.1/{}", self.name))
+            .arg(format!("//{address}/{}", self.name))
             .flag("-p", self.port)
             .flag("-U", format!("{}%{}", self.user, self.password))
             .flag("-m", "SMB3")
@@ -85,19 +113,22 @@ impl Share {
             writeln!(folders, "  {option} = {}", folder.display())?;
         }
         fs::create_dir_all(logs)?;
-        let account = Program::new("id", "id").arg("-un").output().await?.trim().to_owned();
+        let account = account().await?;
         // smbd can only work as accounts of this machine: the share's user is mapped to ours.
         let map = self.private.join("users");
         write_file(&map, format!("!{account} = {}\n", self.user).as_bytes(), 0o600)?;
         let configuration = self.private.join("smb.conf");
+        let kept_to =
+            self.interfaces.map(|names| format!("  interfaces = {names}\n  bind interfaces only = yes\n"));
         let text = format!(
-            "[global]\n{folders}  server role = standalone\n  workgroup = WORKGROUP\n  \
-             interfaces = lo\n  bind interfaces only = yes\n  smb ports = {port}\n  disable netbios = yes\n  \
+            "[global]\n{folders}{kept_to}  server role = standalone\n  workgroup = WORKGROUP\n  \
+             smb ports = {port}\n  disable netbios = yes\n  \
              username map = {map}\n  server min protocol = SMB2_10\n  \
              load printers = no\n  printcap name = /dev/null\n  disable spoolss = yes\n  \
              log file = {logs}/smbd.%p.log\n  log level = 0\n  max log size = 1000\n\
              [{name}]\n  path = {share}\n  read only = no\n  valid users = {account}\n  \
              sync always = yes\n  create mask = 0600\n  directory mask = 0700\n",
+            kept_to = kept_to.unwrap_or_default(),
             port = self.port,
             map = map.display(),
             logs = logs.display(),
@@ -126,6 +157,11 @@ impl Share {
         fs::remove_file(&input)?;
         done.map(drop)
     }
+}
+
+/// The one that smbd works as: ours.
+async fn account() -> Result<String> {
+    Ok(Program::new("id", "id").arg("-un").output().await?.trim().to_owned())
 }
 
 /// smbd is not on every user's PATH.

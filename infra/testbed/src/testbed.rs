@@ -154,6 +154,16 @@ impl Testbed {
         self.postgres.application_url()
     }
 
+    /// What a box that is made by hand needs to know.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            folder: &self.folder,
+            fleet_api: &self.fleet_api,
+            cloud: &self.cloud,
+            secrets: &self.secrets,
+        }
+    }
+
     /// Fails if a part has ended that should run.
     pub fn ensure_alive(&mut self) -> Result<()> {
         self.ensure_foundation()?;
@@ -211,13 +221,8 @@ impl Testbed {
     }
 
     async fn add_box(&mut self, number: usize, smb_port: u16) -> Result<()> {
-        let around = Surroundings {
-            folder: &self.folder,
-            fleet_api: &self.fleet_api,
-            cloud: &self.cloud,
-            secrets: &self.secrets,
-        };
-        self.boxes.push(RecehubBox::prepare(&around, &self.api, number, smb_port).await?);
+        let made = RecehubBox::prepare(&self.surroundings(), &self.api, number, smb_port).await?;
+        self.boxes.push(made);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     secrets::write_json,
@@ -18,33 +18,52 @@ use crate::{
     up_json,
 };
 
-const UP_JSON: &str = "up.json";
-const LAST_LINE: &str = "Ctrl-C or `cargo xtask down` stops everything; the state stays for the next `up`.";
+pub const UP_JSON: &str = "up.json";
+/// What is told last once everything is ready, the way to end it before.
+pub const LAST_LINE: &str = "stops everything; the state stays for the next `up`.";
+
+/// Ctrl-C and SIGTERM.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
 
 /// Starts everything, tells how to use it, and ends it at Ctrl-C or SIGTERM.
 pub async fn run(options: &Options) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut stop = Stop::listen()?;
     let started = Instant::now();
     let start = Testbed::start(options, |step| println!("starting {step}"));
     let mut bed = tokio::select! {
         bed = start => bed?,
-        _ = interrupt.recv() => return Ok(()),
-        _ = terminate.recv() => return Ok(()),
+        () = stop.told() => return Ok(()),
     };
     let file = bed.folder.join(UP_JSON);
     write_json(&file, &up_json::describe(&bed)?)?;
     println!("ready after {:.1} s\n\n{}", started.elapsed().as_secs_f32(), welcome(&bed)?);
     std::io::stdout().flush()?;
     let ended = tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = stop.told() => Ok(()),
         fault = watch(&mut bed, &file) => Err(fault),
     };
     println!("stopping");
     let forgotten = forget(&file);
     let stopped = bed.stop().await;
     ended.and(stopped).and(forgotten)
+}
+
+impl Stop {
+    pub fn listen() -> Result<Self> {
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
+    }
+
+    /// Waits for either.
+    pub async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Starts `up` as a process of its own and waits until it is ready.
@@ -94,7 +113,7 @@ async fn mend(bed: &mut Testbed, file: &Path) -> Result<()> {
 }
 
 /// A file that tells of a system that does not run would lead clients astray.
-fn forget(file: &Path) -> Result<()> {
+pub fn forget(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
@@ -122,9 +141,7 @@ fn welcome(bed: &Testbed) -> Result<String> {
     let mut lines: Vec<String> =
         rows.iter().map(|(name, place)| format!("  {name:width$}  {place}")).collect();
     lines.extend(tour(bed)?);
-    lines.push(
-        "\nCtrl-C or `cargo xtask down` stops everything; the state stays for the next `up`.\n".to_owned(),
-    );
+    lines.push(format!("\nCtrl-C or `cargo xtask down` {LAST_LINE}\n"));
     Ok(lines.join("\n"))
 }
 
@@ -168,7 +185,7 @@ fn tour(bed: &Testbed) -> Result<Vec<String>> {
 }
 
 /// A path as short as it can be said from where the user stands.
-fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub fn run_chaos(rest: &[String]) -> Result<()> {
-    packages::ensure(&[packages::UP])?;
+    packages::ensure(&[packages::UP, packages::LAB])?;
     build()?;
     run_testbed(&[&["chaos".to_owned()], rest].concat())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask down`: ends what `up` started, and waits until it has ended.
+//! `cargo xtask down`: ends what `up` started, and waits until it has ended. So does `lab down`.
 
 use std::{
     fs,
@@ -15,11 +15,16 @@ use crate::cargo::{run, workspace};
 const GRACE: Duration = Duration::from_secs(30);
 
 pub fn run_down(rest: &[String]) -> Result<()> {
+    end("down", ".recehub", rest)
+}
+
+/// Ends the system of the folder that is asked for, or of the usual one.
+pub fn end(command: &str, usual: &str, rest: &[String]) -> Result<()> {
     let folder = match rest {
-        [] => workspace().join(".recehub"),
+        [] => workspace().join(usual),
         [flag, folder] if flag == "--dir" => workspace().join(folder),
         [one] if one.starts_with("--dir=") => workspace().join(one.trim_start_matches("--dir=")),
-        _ => bail!("usage: cargo xtask down [--dir DIR]"),
+        _ => bail!("usage: cargo xtask {command} [--dir DIR]"),
     };
     let Some(supervisor) = running(&folder) else {
         println!("nothing runs from {}", folder.display());

@@ -10,6 +10,7 @@ mod chaos;
 mod check;
 mod down;
 mod imports;
+mod lab;
 mod packages;
 mod sqlx_data;
 mod test;
@@ -33,6 +34,8 @@ Recehub's commands:
                       a prescription from the share to its receipt, beside rclone and s5cmd; what the agent takes
   cargo xtask bench line
                       what a box sends and receives over its line, and has AWS do
+  cargo xtask lab up [--pharmacies N] [--dir DIR] | down [--dir DIR]
+                      a pharmacy in network namespaces that stays: box, switch, receipt computer (needs root)
   cargo xtask chaos capture [--files N] [--seed S] [--rounds N]
                       has agent, API, Postgres, S3, line and disk fail while 10,000 files are saved
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         "check" => check::run_all(),
         "bench" => bench::run_bench(&rest),
         "chaos" => chaos::run_chaos(&rest),
+        "lab" => lab::run_lab(&rest),
         "sqlx" => sqlx_data::rewrite(),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -37,6 +37,15 @@ pub const UP: &[Package] = &[
 pub const TEST: &[Package] =
     &[package("faketime", "faketime"), package("iproute2", "ip"), package("e2fsprogs", "mkfs.ext4"), PYTHON];
 
+/// What a pharmacy in network namespaces needs besides. None of their services runs on the machine itself.
+pub const LAB: &[Package] = &[
+    package("network-manager", "NetworkManager"),
+    package("dbus", "dbus-daemon"),
+    package("dnsmasq-base", "dnsmasq"),
+    package("iproute2", "ip"),
+    package("e2fsprogs", "mkfs.ext4"),
+];
+
 /// What the benches need besides.
 pub const BENCH: &[Package] = &[package("faketime", "faketime"), package("iproute2", "ip"), PYTHON];
 

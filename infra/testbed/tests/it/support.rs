@@ -9,7 +9,12 @@ use anyhow::{Context, Result};
 use aws_sdk_s3::config::Credentials;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
-use testbed::{Testbed, aws, boxes::RecehubBox, wait::until};
+use testbed::{
+    Testbed, aws,
+    boxes::RecehubBox,
+    lab::{self, Lab},
+    wait::until,
+};
 
 /// Long enough for a machine under load; nothing waits for it to pass.
 pub const BOUND: Duration = Duration::from_mins(1);
@@ -24,6 +29,18 @@ pub fn tls_provider() {
 pub async fn bed(boxes: usize) -> Testbed {
     tls_provider();
     Testbed::for_test(boxes).await.unwrap()
+}
+
+/// Pharmacies in network namespaces. Without root there is no way to make them: said, and in CI, where
+/// a test that shows nothing is a failure, refused.
+pub async fn lab(pharmacies: usize) -> Option<Lab> {
+    tls_provider();
+    if !lab::is_possible() {
+        assert!(std::env::var_os("CI").is_none(), "CI has to run the lab's tests as root");
+        println!("SKIPPED: only root can make network namespaces");
+        return None;
+    }
+    Some(Lab::for_test(pharmacies).await.unwrap())
 }
 
 /// S3 as the account's administrator sees it.
