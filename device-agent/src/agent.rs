@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,13 +12,25 @@ use crate::{
     capture::{Capture, MOST_WAITING, poll::Poll, retention::Retention, spool::Spool, watch::Watch},
     clients::{IN_FLIGHT, Patience, client},
     clock::Clock,
-    config::{Config, LanBackend, share::SourceKind},
+    config::{
+        Config,
+        lan::{LanBackend, RealLan},
+        share::SourceKind,
+    },
     credentials::CredentialSource,
     health::Health,
     identity::Identity,
-    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal},
+    lan::{
+        LanInterface,
+        applier::Applier,
+        desire::Reader,
+        fake::FakeLan,
+        journal::Journal,
+        network_manager::NetworkManager,
+        probe::{Probes, share::ShareLogin},
+    },
     lifecycle, newest,
-    shadow::{ShadowSync, mqtt::Endpoint},
+    shadow::{ShadowSync, mqtt::Endpoint, round_trip},
     space::Space,
     status::StatusSource,
     store::Store,
@@ -81,24 +94,36 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let (reports, reported) = newest::queue(MOST_REPORTS);
     let (desired, wanted) = newest::queue(MOST_WISHES);
-    let LanBackend::Fake { folder } = &config.lan;
-    let interface = FakeLan::open(folder)
-        .with_context(|| format!("the fake LAN in {} is of no use", folder.display()))?;
-    let reader = Reader {
-        thing: config.home.thing.clone(),
-        sealing: identity.sealing.clone(),
-        reserved: config.reserved.clone(),
+    let (round_trip, round_trips) = round_trip::channel();
+    let lan = LanSide {
+        journal: Journal(store),
+        clock: Arc::clone(&clock),
+        reader: Reader {
+            thing: config.home.thing.clone(),
+            sealing: identity.sealing.clone(),
+            reserved: config.reserved.clone(),
+        },
+        reports,
+        wanted,
+        health: Arc::clone(&health),
+        stop: stop.clone(),
     };
-    // A task of its own from the first step on: a journal that cannot be written must not keep the rest.
-    let (lan_clock, lan_health, lan_stop) = (Arc::clone(&clock), Arc::clone(&health), stop.clone());
-    tasks.spawn(async move {
-        let resume = Applier::resume(interface, Journal(store), lan_clock, reader, reports, lan_health);
-        let applier = tokio::select! {
-            () = lan_stop.cancelled() => return Ok(()),
-            applier = resume => applier?,
-        };
-        applier.run(wanted, lan_stop).await
-    });
+    match &config.lan {
+        LanBackend::Fake { folder } => {
+            let interface = FakeLan::open(folder)
+                .with_context(|| format!("the fake LAN in {} is of no use", folder.display()))?;
+            tasks.spawn(lan.run(interface));
+        }
+        LanBackend::NetworkManager(RealLan { interface, wan, smbclient, credentials }) => {
+            tasks.spawn(lan.run(NetworkManager::new(Probes {
+                interface: interface.clone(),
+                wan: wan.clone(),
+                reserved: config.reserved.clone(),
+                share: ShareLogin { smbclient: smbclient.clone(), credentials: credentials.clone() },
+                cloud: round_trip,
+            })));
+        }
+    }
 
     let shadow = ShadowSync {
         endpoint: Endpoint {
@@ -112,11 +137,36 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         status: StatusSource::new(spool, clock, identity, space, Arc::clone(&health)),
         reports: reported,
         desired,
+        round_trips,
         health,
     };
     tasks.spawn(shadow.run(stop.clone()));
     tracing::info!(thing.name = %config.home.thing, "the agent runs");
     lifecycle::run_to_end(tasks, stop).await
+}
+
+/// What the LAN's side of the agent is made of, whichever interface it has.
+struct LanSide {
+    journal: Journal,
+    clock: Arc<Clock>,
+    reader: Reader,
+    reports: newest::Sender<Value>,
+    wanted: newest::Receiver<Value>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+}
+
+impl LanSide {
+    /// A task of its own from the first step on: a journal that cannot be written must not keep the rest.
+    async fn run<I: LanInterface>(self, interface: I) -> anyhow::Result<()> {
+        let resume =
+            Applier::resume(interface, self.journal, self.clock, self.reader, self.reports, self.health);
+        let applier = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            applier = resume => applier?,
+        };
+        applier.run(self.wanted, self.stop).await
+    }
 }
 
 fn uploader(

@@ -12,8 +12,9 @@ use tokio::net::UdpSocket;
 
 use crate::{
     clock::Clock,
-    config::{self, Config, ConfigFaults, Home},
+    config::{self, Config, ConfigFaults, Home, lan::LanBackend},
     identity::Identity,
+    lan::network_manager,
 };
 
 /// What is at fault, a sentence each. Parts that can be looked at are, whatever is wrong with the others.
@@ -52,6 +53,9 @@ pub async fn faults(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
         } else {
             faults.push(format!("RECEHUB_WAN_INTERFACE: there is no network interface {interface}"));
         }
+    }
+    if let Ok(LanBackend::NetworkManager(lan)) = LanBackend::read(&var) {
+        faults.extend(network_manager::check::faults(&lan).await);
     }
     faults
 }

@@ -1,5 +1,6 @@
 //! What the box is told by its environment: read once, every fault named at once.
 
+pub mod lan;
 pub mod share;
 
 use std::{fmt, num::NonZeroU64, path::PathBuf, str::FromStr};
@@ -7,7 +8,11 @@ use std::{fmt, num::NonZeroU64, path::PathBuf, str::FromStr};
 use device_model::{lan::ReservedRanges, thing_name::ThingName};
 use url::Url;
 
-use crate::{capture::spool::keys::KeyFile, config::share::Share, space};
+use crate::{
+    capture::spool::keys::KeyFile,
+    config::{lan::LanBackend, share::Share},
+    space,
+};
 
 /// As the kernel has it.
 const MAX_INTERFACE_NAME: usize = 15;
@@ -56,12 +61,6 @@ pub struct Config {
     pub wan_interface: Option<String>,
     /// What all uploads together may send in a second.
     pub upload_bytes_per_second: Option<NonZeroU64>,
-}
-
-#[derive(Debug, Clone)]
-pub enum LanBackend {
-    /// Keeps its state in a folder and touches no network.
-    Fake { folder: PathBuf },
 }
 
 /// Everything that is wrong with the environment.
@@ -117,11 +116,11 @@ impl<'a> Reader<'a> {
         let credentials_url = self.url("RECEHUB_CREDENTIALS_URL");
         let role_alias = self.want("RECEHUB_ROLE_ALIAS");
         let ca_file = self.want("RECEHUB_CA_FILE");
-        let lan = self.lan(home.as_ref());
         let reserved = self.or_default("RECEHUB_RESERVED_RANGES", ReservedRanges::default());
         let free_floor_bytes = self.or_default("RECEHUB_FREE_FLOOR_BYTES", space::DEFAULT_FLOOR);
         let spool_quota_bytes = self.or_default("RECEHUB_SPOOL_QUOTA_BYTES", u64::MAX);
         let wan_interface = self.interface("RECEHUB_WAN_INTERFACE");
+        let lan = self.lan(home.as_ref(), wan_interface.as_ref().and_then(Option::as_deref));
         let upload_bytes_per_second = match self.may("RECEHUB_UPLOAD_BYTES_PER_SECOND") {
             Some(_) => self.want("RECEHUB_UPLOAD_BYTES_PER_SECOND").map(Some),
             None => Some(None),
@@ -153,24 +152,6 @@ impl<'a> Reader<'a> {
         let thing = self.want("RECEHUB_THING");
         let state_dir = self.want("RECEHUB_STATE_DIR");
         Some(Home { thing: thing?, state_dir: state_dir? })
-    }
-
-    fn lan(&mut self, home: Option<&Home>) -> Option<LanBackend> {
-        match self.may("RECEHUB_LAN_BACKEND").as_deref() {
-            Some("fake") => {
-                let folder = self.may("RECEHUB_LAN_FAKE_DIR").map(PathBuf::from);
-                let folder = folder.or_else(|| home.map(|home| home.state_dir.join("lan-fake")));
-                folder.map(|folder| LanBackend::Fake { folder })
-            }
-            Some(_) => {
-                self.faults.push("RECEHUB_LAN_BACKEND must be `fake`".to_owned());
-                None
-            }
-            None => {
-                self.faults.push("RECEHUB_LAN_BACKEND is not set".to_owned());
-                None
-            }
-        }
     }
 
     /// `Some(None)`: none is asked for.

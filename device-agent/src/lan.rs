@@ -7,6 +7,8 @@ pub mod applier;
 pub mod desire;
 pub mod fake;
 pub mod journal;
+pub mod network_manager;
+pub mod probe;
 pub mod report;
 pub mod state;
 pub mod window;

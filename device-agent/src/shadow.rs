@@ -3,6 +3,7 @@
 
 pub mod exchange;
 pub mod mqtt;
+pub mod round_trip;
 pub mod topics;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use crate::{
     shadow::{
         exchange::{Action, Exchange},
         mqtt::{Connection, Endpoint, Heard},
+        round_trip::Questions,
         topics::Answer,
     },
     status::StatusSource,
@@ -27,6 +29,8 @@ use crate::{
 
 /// An answer that takes longer than this will not come.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Whoever asks for a round trip has not that much time: a line that is dead shall be found and replaced.
+const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 /// How often it is looked whether the status changed: sending it at each file would cost the line.
@@ -40,6 +44,8 @@ pub struct ShadowSync {
     pub reports: newest::Receiver<Value>,
     /// Where the desired state goes, whole.
     pub desired: newest::Sender<Value>,
+    /// Who wants to know whether the cloud answers.
+    pub round_trips: Questions,
     pub health: Arc<Health>,
 }
 
@@ -63,9 +69,14 @@ impl ShadowSync {
                         wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                         "no MQTT connection; trying again"
                     );
+                    let urgent = async {
+                        sleep(wait.min(FIRST_WAIT)).await;
+                        self.round_trips.wanted().await;
+                    };
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         () = sleep(wait) => {}
+                        () = urgent => {}
                     }
                 }
             }
@@ -114,13 +125,22 @@ impl ShadowSync {
         look_at_status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.status.forget_what_was_sent();
         let mut actions = exchange.connected();
+        for question in self.round_trips.again() {
+            if let Err(why) = self.ask(line, &question) {
+                return Ok(End::Lost(why));
+            }
+        }
         loop {
             for action in actions {
                 if let Err(why) = self.act(line, action) {
                     return Ok(End::Lost(why));
                 }
             }
-            let overdue = exchange.waits_since().map(|since| since + ANSWER_TIMEOUT);
+            let overdue = [
+                exchange.waits_since().map(|since| since + ANSWER_TIMEOUT),
+                self.round_trips.wait_since().map(|since| since + ROUND_TRIP_TIMEOUT),
+            ];
+            let overdue = overdue.into_iter().flatten().min();
             let retry_at = self.status.retry_at();
             actions = tokio::select! {
                 () = stop.cancelled() => return Ok(End::Stopped),
@@ -128,6 +148,10 @@ impl ShadowSync {
                     return Ok(End::Lost("the shadow does not answer".to_owned()));
                 }
                 Some(report) = self.reports.recv() => exchange.report(report),
+                question = self.round_trips.next() => match self.ask(line, &question) {
+                    Ok(()) => Vec::new(),
+                    Err(why) => return Ok(End::Lost(why)),
+                },
                 _ = look_at_status.tick() => match self.tell_status(line).await {
                     Ok(()) => Vec::new(),
                     Err(why) => return Ok(End::Lost(why)),
@@ -144,6 +168,9 @@ impl ShadowSync {
                     Heard::Message { topic, payload } => {
                         if let Some(answer) = Answer::read(&topic, &self.endpoint.thing, LAN_SHADOW) {
                             backoff.reset();
+                            if matches!(answer, Answer::GetAccepted | Answer::GetRejected) {
+                                self.round_trips.heard(&payload);
+                            }
                             exchange.heard(answer, &payload)
                         } else {
                             self.status_heard(&topic, &payload);
@@ -153,6 +180,10 @@ impl ShadowSync {
                 },
             };
         }
+    }
+
+    fn ask(&self, line: &Connection, question: &Value) -> Result<(), String> {
+        line.publish(topics::get(&self.endpoint.thing, LAN_SHADOW), question.to_string().into_bytes())
     }
 
     async fn tell_status(&mut self, line: &Connection) -> Result<(), String> {

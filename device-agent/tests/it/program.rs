@@ -140,6 +140,26 @@ async fn every_fault_is_told_at_once_and_in_words() {
 }
 
 #[tokio::test]
+async fn a_lan_that_could_not_be_changed_is_told_with_why() {
+    let mut one = Box::set_up().await;
+    one.set("RECEHUB_LAN_BACKEND", "network-manager");
+    one.set("RECEHUB_WAN_INTERFACE", "lo");
+    one.set("RECEHUB_LAN_INTERFACE", "lan77");
+    one.set("RECEHUB_SMBCLIENT", "/nowhere/smbclient");
+    one.set("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus");
+    let said = |one: &Box| String::from_utf8_lossy(&one.check().stderr).into_owned();
+
+    let missing = said(&one);
+    one.set("RECEHUB_LAN_INTERFACE", "lo");
+    one.set("RECEHUB_WAN_INTERFACE", "wan77");
+    let unmanaged = said(&one);
+
+    assert!(missing.contains("RECEHUB_LAN_INTERFACE: there is no network interface lan77"), "{missing}");
+    assert!(missing.contains("RECEHUB_SMBCLIENT: /nowhere/smbclient cannot be started"), "{missing}");
+    assert!(unmanaged.contains("NetworkManager, connect to the system bus: "), "{unmanaged}");
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_missing_or_unreadable_is_told() {
     let one = Box::set_up().await;
     let certificate = one.state.join("device.cert.pem");

@@ -1,7 +1,10 @@
 //! The shadow over a real MQTT connection with client certificates, at a small server that keeps one
 //! document the way AWS IoT does.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use device_agent::{
     capture::spool::Spool,
@@ -9,7 +12,11 @@ use device_agent::{
     health::Health,
     identity::Identity,
     newest,
-    shadow::{ShadowSync, mqtt::Endpoint},
+    shadow::{
+        ShadowSync,
+        mqtt::Endpoint,
+        round_trip::{self, RoundTrip},
+    },
     status::StatusSource,
     store::Store,
 };
@@ -47,6 +54,8 @@ struct Kept {
     reports: Vec<Value>,
     /// The next report is kept, but the connection is cut instead of an answer.
     cut_at_report: bool,
+    /// The connection is cut instead of an answer to the next question that has a token.
+    cut_at_question: bool,
     status_refusals: usize,
     connections: usize,
 }
@@ -77,10 +86,22 @@ fn answer(kept: &Shared, topic: &str, payload: &[u8]) -> Option<Vec<(String, Val
         return Some(vec![(format!("{STATUS}update/accepted"), json!({"version": 1}))]);
     }
     match topic.strip_prefix(LAN)? {
-        "get" if kept.lan.is_empty() => Some(vec![(format!("{LAN}get/rejected"), json!({"code": 404}))]),
         "get" => {
-            let document = json!({"state": kept.lan, "version": kept.version, "timestamp": 1_800_000_000});
-            Some(vec![(format!("{LAN}get/accepted"), document)])
+            let question: Value = serde_json::from_slice(payload).unwrap_or_default();
+            let token = question.get("clientToken");
+            if token.is_some() && std::mem::take(&mut kept.cut_at_question) {
+                return None;
+            }
+            let (ending, mut document) = if kept.lan.is_empty() {
+                ("rejected", json!({"code": 404}))
+            } else {
+                let version = kept.version;
+                ("accepted", json!({"state": kept.lan, "version": version, "timestamp": 1_800_000_000}))
+            };
+            if let Some(token) = token {
+                document["clientToken"] = token.clone();
+            }
+            Some(vec![(format!("{LAN}get/{ending}"), document)])
         }
         "update" => {
             let update: Value = serde_json::from_slice(payload).unwrap();
@@ -134,6 +155,7 @@ struct Line {
     kept: Shared,
     reports: newest::Sender<Value>,
     desired: newest::Receiver<Value>,
+    round_trip: RoundTrip,
     clock: Arc<Clock>,
     _bed: Bed,
     _tasks: JoinSet<()>,
@@ -162,6 +184,7 @@ async fn line(kept: Kept) -> Line {
     // Heard before, and wrong since.
     clock.learn(clock.now());
     let health = Health::new(Arc::clone(&clock));
+    let (round_trip, round_trips) = round_trip::channel();
     let sync = ShadowSync {
         endpoint: Endpoint {
             host: "localhost".to_owned(),
@@ -174,10 +197,11 @@ async fn line(kept: Kept) -> Line {
         status: StatusSource::new(spool, Arc::clone(&clock), identity, roomy(), Arc::clone(&health)),
         reports: reported,
         desired: tell,
+        round_trips,
         health,
     };
     tasks.spawn(async move { sync.run(CancellationToken::new()).await.unwrap() });
-    Line { kept, reports, desired, clock, _bed: bed, _tasks: tasks }
+    Line { kept, reports, desired, round_trip, clock, _bed: bed, _tasks: tasks }
 }
 
 fn server_tls(bed: &Bed) -> ServerConfig {
@@ -273,4 +297,15 @@ async fn a_box_whose_database_does_not_answer_tells_that() {
     let status = tokio::sync::Mutex::new(status);
     let again = eventually("it is due again", || async { status.lock().await.due().await }).await;
     assert_eq!(again["state"]["reported"]["agentVersion"], failing["state"]["reported"]["agentVersion"]);
+}
+
+#[tokio::test]
+async fn that_the_cloud_answers_is_proven_over_whichever_connection_there_is() {
+    let line = line(Kept { cut_at_question: true, ..Kept::default() }).await;
+    let patience = Duration::from_secs(20);
+
+    assert!(line.round_trip.make(patience).await);
+    assert_eq!(line.kept.lock().unwrap().connections, 2);
+    assert!(line.round_trip.make(patience).await);
+    assert_eq!(line.kept.lock().unwrap().connections, 2);
 }
