@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, ser::SerializeMap};
+use serde_json::{Value, json};
 
 /// One thing that is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub enum FaultCode {
         max: usize,
     },
     BadCharacter,
+    /// The file server gives the name a meaning of its own.
+    ReservedName,
     /// The end is not after the beginning.
     NotAfterStart,
     /// The value has already gone by.
@@ -105,6 +108,7 @@ impl FaultCode {
             Self::TooMany { .. } => "TOO_MANY",
             Self::TooLong { .. } => "TOO_LONG",
             Self::BadCharacter => "BAD_CHARACTER",
+            Self::ReservedName => "RESERVED_NAME",
             Self::NotAfterStart => "NOT_AFTER_START",
             Self::InThePast => "IN_THE_PAST",
             Self::NotATime => "NOT_A_TIME",
@@ -114,6 +118,17 @@ impl FaultCode {
             Self::NotABoolean => "NOT_A_BOOLEAN",
             Self::NotAList => "NOT_A_LIST",
             Self::NotAnObject => "NOT_AN_OBJECT",
+        }
+    }
+
+    /// What its words have places for: `min`, `max`, `allowed`.
+    pub fn parameters(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::UnknownValue { allowed } => vec![("allowed", json!(allowed))],
+            Self::PrefixOutOfRange { min, max } => vec![("min", json!(min)), ("max", json!(max))],
+            Self::OutOfRange { min, max } => vec![("min", json!(min)), ("max", json!(max))],
+            Self::TooMany { max } | Self::TooLong { max } => vec![("max", json!(max))],
+            _ => Vec::new(),
         }
     }
 }
@@ -143,6 +158,7 @@ impl fmt::Display for FaultCode {
             Self::TooMany { max } => write!(f, "may have at most {max} entries"),
             Self::TooLong { max } => write!(f, "may have at most {max} characters"),
             Self::BadCharacter => f.write_str("holds a character that is not allowed"),
+            Self::ReservedName => f.write_str("is a name that the file server keeps for itself"),
             Self::NotAfterStart => f.write_str("must be after the beginning"),
             Self::InThePast => f.write_str("has already gone by"),
             Self::NotATime => f.write_str("is not a time such as 01:30"),
@@ -244,14 +260,16 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Reads as `{"field": "address", "code": "NOT_PRIVATE", "detail": "must be …"}`.
+/// Reads as `{"field": "address", "code": "PREFIX_OUT_OF_RANGE", "min": 8, "max": 30, "detail": "must …"}`.
 impl Serialize for Fault {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut entry = serializer.serialize_struct("Fault", 3)?;
-        entry.serialize_field("field", &self.field)?;
-        entry.serialize_field("code", self.code.name())?;
-        entry.serialize_field("detail", &self.code.to_string())?;
+        let mut entry = serializer.serialize_map(None)?;
+        entry.serialize_entry("field", &self.field)?;
+        entry.serialize_entry("code", self.code.name())?;
+        for (name, value) in self.code.parameters() {
+            entry.serialize_entry(name, &value)?;
+        }
+        entry.serialize_entry("detail", &self.code.to_string())?;
         entry.end()
     }
 }

@@ -2,23 +2,21 @@
 //!
 //! One code judges them for the API, for Slack's modal and for the box, and names every fault at once.
 
+mod judge;
+
 use std::{net::Ipv4Addr, str::FromStr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{
-    draft::Fields,
-    fault::{FaultCode, Faults},
-};
+use crate::{draft::Fields, fault::Faults, lan::judge::judged};
 
 pub const MAX_DNS: usize = 3;
 pub const MAX_ROUTES: usize = 8;
 /// RFC 791 asks every host to take 576 bytes; Ethernet carries 1500.
 pub const MTU: std::ops::RangeInclusive<i64> = 576..=1500;
 pub const PREFIX: std::ops::RangeInclusive<u8> = 8..=30;
-const MODES: &str = "dhcp, static";
 
 /// Settings as typed: any text, the form they have in JSON everywhere. Any JSON reads as one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -87,17 +85,14 @@ impl LanSettings {
 
     /// Judges a draft by every rule there is, fields that nobody knows included.
     pub fn parse(mut draft: LanDraft, reserved: &ReservedRanges) -> Result<Self, Faults> {
-        let mut faults = std::mem::take(&mut draft.misfits);
-        match judged(&draft) {
-            Ok(settings) => {
-                faults.extend_elsewhere(reserved.faults_of(&settings));
-                faults.unless_any(settings)
-            }
-            Err(more) => {
-                faults.extend_elsewhere(more);
-                Err(faults)
-            }
-        }
+        judged_beside(std::mem::take(&mut draft.misfits), &draft, reserved)
+    }
+
+    /// What would be wrong with these settings next to an address that a DHCP server gave: it has to
+    /// obey the same rules as one that was typed.
+    pub fn faults_under_lease(&self, lease: Ipv4Net, reserved: &ReservedRanges) -> Faults {
+        let addressing = Addressing::Static { address: lease, gateway: None };
+        reserved.faults_of(&Self { addressing, ..self.clone() })
     }
 
     pub fn addressing(&self) -> &Addressing {
@@ -130,18 +125,13 @@ impl ReservedRanges {
         Self(ranges)
     }
 
+    pub fn networks(&self) -> &[Ipv4Net] {
+        &self.0
+    }
+
     /// Where the settings lie over the box's own line.
     pub fn faults_of(&self, settings: &LanSettings) -> Faults {
-        let mut faults = Faults::default();
-        if settings.address().is_some_and(|address| self.overlaps(address.trunc())) {
-            faults.add("address", FaultCode::OverlapsWan);
-        }
-        for (index, route) in settings.routes.iter().enumerate() {
-            if self.overlaps(route.to) {
-                faults.add(format!("routes[{index}].to"), FaultCode::OverlapsWan);
-            }
-        }
-        faults
+        judged(&LanDraft::from(settings.clone()), self).err().unwrap_or_default()
     }
 
     fn overlaps(&self, network: Ipv4Net) -> bool {
@@ -175,13 +165,23 @@ impl TryFrom<LanDraft> for LanSettings {
 
     /// Off the wire: fields that nobody here knows are let by.
     fn try_from(draft: LanDraft) -> Result<Self, Faults> {
-        let mut faults = draft.misfits.clone().without_unknown_fields();
-        match judged(&draft) {
-            Ok(settings) => faults.unless_any(settings),
-            Err(more) => {
-                faults.extend_elsewhere(more);
-                Err(faults)
-            }
+        let misfits = draft.misfits.clone().without_unknown_fields();
+        // Which ranges are reserved is configuration: whoever applies settings asks for that.
+        judged_beside(misfits, &draft, &ReservedRanges(Vec::new()))
+    }
+}
+
+/// What could be read is judged, beside what could not.
+fn judged_beside(
+    mut misfits: Faults,
+    draft: &LanDraft,
+    reserved: &ReservedRanges,
+) -> Result<LanSettings, Faults> {
+    match judged(draft, reserved) {
+        Ok(settings) => misfits.unless_any(settings),
+        Err(more) => {
+            misfits.extend_elsewhere(more);
+            Err(misfits)
         }
     }
 }
@@ -211,19 +211,6 @@ impl<'de> Deserialize<'de> for LanDraft {
     }
 }
 
-/// Judges what could be read of a draft.
-fn judged(draft: &LanDraft) -> Result<LanSettings, Faults> {
-    let mut faults = Faults::default();
-    let addressing = faulting_addressing(draft, &mut faults);
-    let dns = faulting_dns(draft, &mut faults);
-    let mtu = draft.mtu.and_then(|mtu| faults.take("mtu", parse_mtu(mtu)));
-    let routes = faulting_routes(draft, addressing.as_ref(), &mut faults);
-    match addressing {
-        Some(addressing) => faults.unless_any(LanSettings { addressing, dns, mtu, routes }),
-        None => Err(faults),
-    }
-}
-
 impl From<LanSettings> for LanDraft {
     fn from(settings: LanSettings) -> Self {
         let (mode, address, gateway) = match settings.addressing {
@@ -242,133 +229,6 @@ impl From<LanSettings> for LanDraft {
             misfits: Faults::default(),
         }
     }
-}
-
-fn faulting_addressing(draft: &LanDraft, faults: &mut Faults) -> Option<Addressing> {
-    match draft.mode.as_deref() {
-        Some("dhcp") => {
-            for (field, value) in [("address", &draft.address), ("gateway", &draft.gateway)] {
-                if value.is_some() {
-                    faults.add(field, FaultCode::NotAllowedHere);
-                }
-            }
-            Some(Addressing::Dhcp)
-        }
-        Some("static") => {
-            let address = draft.address.as_deref().ok_or(FaultCode::Required).and_then(parse_host);
-            let address = faults.take("address", address);
-            let gateway = draft.gateway.as_deref().map(|text| {
-                let gateway = parse_private(text)?;
-                address.map_or(Ok(gateway), |own| neighbour(own, gateway))
-            });
-            let gateway = gateway.and_then(|gateway| faults.take("gateway", gateway));
-            address.map(|address| Addressing::Static { address, gateway })
-        }
-        given => {
-            let code = given.map_or(FaultCode::Required, |_| FaultCode::UnknownValue { allowed: MODES });
-            faults.add("mode", code);
-            None
-        }
-    }
-}
-
-fn faulting_dns(draft: &LanDraft, faults: &mut Faults) -> Vec<Ipv4Addr> {
-    let typed = draft.dns.as_deref().unwrap_or_default();
-    if typed.len() > MAX_DNS {
-        faults.add("dns", FaultCode::TooMany { max: MAX_DNS });
-    }
-    let mut servers = Vec::new();
-    for (index, text) in typed.iter().enumerate() {
-        let server = parse_private(text).and_then(|server| {
-            if servers.contains(&server) { Err(FaultCode::Duplicate) } else { Ok(server) }
-        });
-        servers.extend(faults.take(&format!("dns[{index}]"), server));
-    }
-    servers
-}
-
-fn faulting_routes(draft: &LanDraft, addressing: Option<&Addressing>, faults: &mut Faults) -> Vec<Route> {
-    let typed = draft.routes.as_deref().unwrap_or_default();
-    if typed.len() > MAX_ROUTES {
-        faults.add("routes", FaultCode::TooMany { max: MAX_ROUTES });
-    }
-    let mut routes: Vec<Route> = Vec::new();
-    for (index, draft) in typed.iter().enumerate() {
-        let to = parse_network(&draft.to).and_then(|to| {
-            if routes.iter().any(|other| other.to == to) { Err(FaultCode::Duplicate) } else { Ok(to) }
-        });
-        let via = parse_private(&draft.via).and_then(|via| match addressing {
-            Some(Addressing::Static { address, .. }) => neighbour(*address, via),
-            _ => Ok(via),
-        });
-        let to = faults.take(&format!("routes[{index}].to"), to);
-        let via = faults.take(&format!("routes[{index}].via"), via);
-        routes.extend(to.zip(via).map(|(to, via)| Route { to, via }));
-    }
-    routes
-}
-
-fn parse_host(text: &str) -> Result<Ipv4Net, FaultCode> {
-    let net = parse_cidr(text)?;
-    if net.addr() == net.network() {
-        return Err(FaultCode::NetworkAddress);
-    }
-    if net.addr() == net.broadcast() {
-        return Err(FaultCode::BroadcastAddress);
-    }
-    Ok(net)
-}
-
-fn parse_network(text: &str) -> Result<Ipv4Net, FaultCode> {
-    let net: Ipv4Net = text.trim().parse().map_err(|_| FaultCode::NotACidr)?;
-    if net.prefix_len() == 0 {
-        return Err(FaultCode::DefaultRoute);
-    }
-    if net != net.trunc() {
-        return Err(FaultCode::HostBits);
-    }
-    if is_private(net) { Ok(net) } else { Err(FaultCode::NotPrivate) }
-}
-
-fn parse_cidr(text: &str) -> Result<Ipv4Net, FaultCode> {
-    let net: Ipv4Net = text.trim().parse().map_err(|_| FaultCode::NotACidr)?;
-    if !PREFIX.contains(&net.prefix_len()) {
-        return Err(FaultCode::PrefixOutOfRange { min: *PREFIX.start(), max: *PREFIX.end() });
-    }
-    if is_private(net.trunc()) { Ok(net) } else { Err(FaultCode::NotPrivate) }
-}
-
-fn parse_private(text: &str) -> Result<Ipv4Addr, FaultCode> {
-    let address: Ipv4Addr = text.trim().parse().map_err(|_| FaultCode::NotAnIpv4Address)?;
-    if address.is_private() { Ok(address) } else { Err(FaultCode::NotPrivate) }
-}
-
-/// True if the whole network is private, not only its first address.
-fn is_private(network: Ipv4Net) -> bool {
-    let ranges = [(10, 0, 8), (172, 16, 12), (192, 168, 16)];
-    ranges
-        .iter()
-        .any(|&(a, b, prefix)| Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix).contains(&network))
-}
-
-/// Another host of the box's own subnet.
-fn neighbour(own: Ipv4Net, other: Ipv4Addr) -> Result<Ipv4Addr, FaultCode> {
-    if other == own.addr() {
-        Err(FaultCode::OwnAddress)
-    } else if !own.contains(&other) {
-        Err(FaultCode::OutsideSubnet)
-    } else if other == own.network() {
-        Err(FaultCode::NetworkAddress)
-    } else if other == own.broadcast() {
-        Err(FaultCode::BroadcastAddress)
-    } else {
-        Ok(other)
-    }
-}
-
-fn parse_mtu(mtu: i64) -> Result<u16, FaultCode> {
-    let fault = FaultCode::OutOfRange { min: *MTU.start(), max: *MTU.end() };
-    if MTU.contains(&mtu) { u16::try_from(mtu).map_err(|_| fault) } else { Err(fault) }
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Clock {
     }
 }
 
-/// The reasons that a box gives, as they stand in `verdicts[].code`.
+/// The reasons that a box gives, as they stand in `verdicts[].code`, and those of the cloud's own.
 pub mod code {
     pub const GATEWAY_SILENT: &str = "GATEWAY_SILENT";
     pub const SHARE_LOGIN: &str = "SHARE_LOGIN";
@@ -106,11 +106,13 @@ pub mod code {
     /// A newer change took this one's place.
     pub const NEWER_CHANGE: &str = "NEWER_CHANGE";
 
+    /// Somebody else wrote into the box's shadow, and the cloud writes back what it shall have.
+    pub const DESIRED_FOREIGN: &str = "DESIRED_FOREIGN";
     /// The box could not read how far it had got; it runs what its interface had saved.
     pub const JOURNAL_CORRUPT: &str = "JOURNAL_CORRUPT";
 
     /// Every one of them, for whoever has to have words for each.
-    pub const ALL: [&str; 21] = [
+    pub const ALL: [&str; 22] = [
         GATEWAY_SILENT,
         SHARE_LOGIN,
         CLOUD_UNREACHABLE,
@@ -132,6 +134,7 @@ pub mod code {
         PASSWORD_UNREADABLE,
         NEWER_CHANGE,
         JOURNAL_CORRUPT,
+        DESIRED_FOREIGN,
     ];
 
     /// True if the same settings would fail again: they are not worth a second trial, which would

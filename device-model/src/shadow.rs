@@ -9,7 +9,7 @@ use crate::{
     draft::Fields,
     fault::{FaultCode, Faults},
     lan::LanSettings,
-    outcome::Verdict,
+    outcome::{Clock, Verdict},
     share::ShareSettings,
     window::Window,
 };
@@ -61,6 +61,32 @@ pub struct Reported {
     /// How the last changes ended, newest first, at most [`KEPT_VERDICTS`].
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
+    /// Whether the receipt computer has found the box since the last change that was applied; only of a
+    /// share that the box hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_computer: Option<ReceiptComputer>,
+}
+
+/// The second milestone of a change: a box that moved is not done before the receipt computer has found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiptComputer {
+    /// The change that was applied.
+    pub change_id: ChangeId,
+    #[serde(flatten)]
+    pub sight: Sight,
+}
+
+/// By the first session from another host after the commit, or the first file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Sight {
+    Unconfirmed,
+    /// The box's clock.
+    Confirmed {
+        at: DateTime<Utc>,
+        clock: Clock,
+    },
 }
 
 /// Which probes must pass before settings are kept.
@@ -164,6 +190,33 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_wish_there_is_fits_into_its_side() {
+        let text = |kind: &str, max: usize| kind.repeat(max);
+        // A key, a tag and a password of the longest characters, in base64.
+        let sealed = text("A", (32 + 16 + 4 * crate::share::MAX_PASSWORD).div_ceil(3) * 4);
+        let draft = crate::share::ShareDraft {
+            name: Some(text("𠮷", 80)),
+            user: Some(text("u", 32)),
+            workgroup: Some(text("W", 15)),
+            ..Default::default()
+        };
+        let share = ShareSettings { password_sealed: Some(sealed), ..draft.check().unwrap() };
+        let route = |n| json!({"to": format!("192.168.200.{}/32", 100 + n), "via": "192.168.100.101"});
+        let lan = json!({"mode": "static", "address": "192.168.100.100/24", "gateway": "192.168.100.101",
+            "dns": (0..3).map(|n| format!("192.168.200.{}", 100 + n)).collect::<Vec<_>>(), "mtu": 1500,
+            "routes": (0..8).map(route).collect::<Vec<_>>()});
+        let desired = json!({"schema": 1, "changeId": text("0", 26), "lan": lan, "share": share,
+            "probe": {"share": "required"}, "window": {"notBefore": "2026-11-22T15:00:00.123456789Z",
+            "notAfter": "2026-11-22T16:00:00.123456789Z", "from": "22:00", "to": "05:00",
+            "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}});
+        let desired: Desired = serde_json::from_value(desired).unwrap();
+
+        let size = json!(desired).to_string().len();
+
+        assert!(size <= MAX_SIDE_BYTES, "{size}");
+    }
+
+    #[test]
     fn fields_of_a_newer_schema_are_let_by_wherever_they_stand() {
         let newer = json!({"schema": 1, "changeId": "01J", "probe": {"share": "warn", "x": 1}, "x": 1,
             "lan": {"mode": "static", "address": "192.168.10.9/24", "x": 1,
@@ -206,7 +259,9 @@ mod tests {
             "probe": {"share": "warn"}, "effective": {"address": "192.168.10.100/24", "source": "dhcp"},
             "trial": {"changeId": "01J", "phase": "rollingBack", "attempt": 1, "since": "2026-11-22T00:00:00Z"},
             "verdicts": [{"changeId": "01I", "verdict": "rolled_back", "code": "GATEWAY_SILENT",
-                "at": "2026-11-21T00:00:00Z", "clock": "estimated"}]});
+                "at": "2026-11-21T00:00:00Z", "clock": "estimated"}],
+            "receiptComputer": {"changeId": "01H", "state": "confirmed", "at": "2026-11-20T00:00:00Z",
+                "clock": "synced"}});
 
         let reported: Reported = serde_json::from_value(text.clone()).unwrap();
 

@@ -12,6 +12,10 @@ use crate::{
 const MAX_SHARE: usize = 80;
 const MAX_USER: usize = 32;
 const MAX_WORKGROUP: usize = 15;
+/// `pdbedit` reads lines of 255 bytes, and a character has up to four.
+pub const MAX_PASSWORD: usize = 63;
+/// Sections that `smb.conf` reads as something else, and shares that every file server has.
+const RESERVED_SHARES: [&str; 6] = ["global", "homes", "printers", "print$", "ipc$", "admin$"];
 
 /// The share as typed. Any JSON reads as one.
 #[derive(Clone, Default)]
@@ -41,7 +45,8 @@ impl ShareDraft {
     /// Judges the names. The password is not among the settings: it is sealed by whoever calls.
     pub fn check(&self) -> Result<ShareSettings, Faults> {
         let mut faults = Faults::default();
-        let name = faults.take("name", word(self.name.as_deref(), MAX_SHARE, share_character));
+        let name = word(self.name.as_deref(), MAX_SHARE, share_character).and_then(share_name);
+        let name = faults.take("name", name);
         let user = faults.take("user", word(self.user.as_deref(), MAX_USER, user_character));
         let workgroup = self.workgroup.as_deref().or(Some("WORKGROUP"));
         let workgroup = faults.take("workgroup", word(workgroup, MAX_WORKGROUP, user_character));
@@ -77,6 +82,31 @@ fn word(text: Option<&str>, max: usize, allowed: fn(char) -> bool) -> Result<Str
     if text.chars().all(allowed) { Ok(text.to_owned()) } else { Err(FaultCode::BadCharacter) }
 }
 
+/// `smb.conf` takes several spaces for one.
+fn share_name(name: String) -> Result<String, FaultCode> {
+    if RESERVED_SHARES.contains(&name.to_ascii_lowercase().as_str()) {
+        Err(FaultCode::ReservedName)
+    } else if name.contains("  ") {
+        Err(FaultCode::BadCharacter)
+    } else {
+        Ok(name)
+    }
+}
+
+/// A password as typed, which the box can set and try. It is never part of a fault.
+pub fn check_password(password: &str) -> Result<(), FaultCode> {
+    if password.is_empty() {
+        Err(FaultCode::Required)
+    } else if password.chars().count() > MAX_PASSWORD {
+        Err(FaultCode::TooLong { max: MAX_PASSWORD })
+    } else if password.chars().any(char::is_control) || password.trim() != password {
+        // Spaces at its ends get lost in the file from which a login is tried.
+        Err(FaultCode::BadCharacter)
+    } else {
+        Ok(())
+    }
+}
+
 /// What Windows refuses in a share's name, and what smb.conf would read as something else.
 fn share_character(c: char) -> bool {
     !c.is_control() && !r#"\/[]:|<>+=;,*?"%#"#.contains(c)
@@ -101,6 +131,35 @@ mod tests {
         let faults = draft.check().unwrap_err();
 
         assert!(faults.at("name") && faults.at("user"));
+    }
+
+    #[test]
+    fn names_that_mean_something_to_the_file_server_are_refused() {
+        let code = |name: &str| {
+            let user = Some("rece".to_owned());
+            let draft = ShareDraft { name: Some(name.to_owned()), user, ..ShareDraft::default() };
+            draft.check().map_err(|faults| faults.iter().next().map(|fault| fault.code.name()))
+        };
+
+        for name in ["Global", "homes", "printers", "IPC$", "admin$", "print$"] {
+            assert_eq!(code(name), Err(Some("RESERVED_NAME")), "{name}");
+        }
+        assert_eq!(code("a  b"), Err(Some("BAD_CHARACTER")));
+        assert_eq!(code(" 処方 データ$ ").unwrap().name, "処方 データ$");
+    }
+
+    #[test]
+    fn a_password_is_one_that_can_be_set_and_tried() {
+        let code = |password: &str| check_password(password).map_err(|code| code.name());
+
+        assert_eq!(code(""), Err("REQUIRED"));
+        assert_eq!(code(&"あ".repeat(64)), Err("TOO_LONG"));
+        for password in [" a", "a ", "a\u{3000}", "a\nb", "a\0"] {
+            assert_eq!(code(password), Err("BAD_CHARACTER"), "{password:?}");
+        }
+        for password in ["花子 2026", "%=\"'#;\\ ", &"あ".repeat(63)] {
+            assert_eq!(code(password.trim_end()), Ok(()), "{password:?}");
+        }
     }
 
     #[test]

@@ -148,6 +148,7 @@ fn judged(draft: WindowDraft) -> Result<Window, Faults> {
     let mut days = Vec::new();
     for (index, text) in draft.days.unwrap_or_default().iter().enumerate() {
         let day = parse_day(text).ok_or(FaultCode::UnknownValue { allowed: DAYS });
+        let day = day.and_then(|day| if days.contains(&day) { Err(FaultCode::Duplicate) } else { Ok(day) });
         days.extend(faults.take(&format!("days[{index}]"), day));
     }
     let times = match (draft.from, draft.to) {
@@ -235,12 +236,13 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_window_is_told() {
-        let draft = WindowDraft::from(json!({"notAfter": "2026-01-01T00:00:00Z", "days": ["someday"],
+        let draft =
+            WindowDraft::from(json!({"notAfter": "2026-01-01T00:00:00Z", "days": ["someday", "mon", "mon"],
             "from": "25:00", "until": 1}));
 
         let faults = Window::parse(draft, at("2026-11-20T00:00:00Z")).unwrap_err();
 
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["until", "notAfter", "days[0]", "from", "to"]);
+        assert_eq!(fields, ["until", "notAfter", "days[0]", "days[2]", "from", "to"]);
     }
 }

@@ -72,6 +72,7 @@ pub struct Words {
     pub status_offline: &'static str,
     pub status_unknown: &'static str,
     pub status_seen: &'static str,
+    pub status_drift: &'static str,
     pub status_lan: &'static str,
     pub status_effective: &'static str,
     pub status_share: &'static str,
@@ -89,6 +90,7 @@ pub struct Words {
     pub change_timeline: &'static str,
     pub change_device_clock: &'static str,
     pub change_device_clock_estimated: &'static str,
+    pub change_receipt_computer_seen: &'static str,
     pub change_detail: &'static str,
     pub change_fallback: &'static str,
 
@@ -98,6 +100,7 @@ pub struct Words {
     pub state_sent_offline: &'static str,
     pub state_trying: &'static str,
     pub state_applied: &'static str,
+    pub state_applied_unconfirmed: &'static str,
     pub state_rolled_back: &'static str,
     pub state_refused: &'static str,
     pub state_superseded: &'static str,

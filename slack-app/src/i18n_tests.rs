@@ -20,10 +20,10 @@ fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
         mask_hint gateway dns dns_hint routes routes_hint mtu reason reason_hint ticket none registered_title
         registered no_role not_allowed which_box unknown_box several_boxes more_boxes change_open
         nothing_to_change failed too_late line status_title status_online status_offline status_unknown
-        status_seen status_lan status_effective status_share status_open status_no_open status_never_reported
+        status_seen status_drift status_lan status_effective status_share status_open status_no_open status_never_reported
         change_heading change_state change_before_after change_by change_by_api change_reason change_ticket
-        change_timeline change_device_clock change_device_clock_estimated change_detail change_fallback
-        state_scheduled state_queued state_sent state_sent_offline state_trying state_applied
+        change_timeline change_device_clock change_device_clock_estimated change_receipt_computer_seen change_detail change_fallback
+        state_scheduled state_queued state_sent state_sent_offline state_trying state_applied state_applied_unconfirmed
         state_rolled_back state_refused state_superseded state_cancelled state_expired)
 }
 
@@ -76,6 +76,7 @@ fn every_fault_has_words_in_both_languages() {
         F::TooMany { max: 3 },
         F::TooLong { max: 80 },
         F::BadCharacter,
+        F::ReservedName,
         F::NotAfterStart,
         F::InThePast,
         F::NotATime,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::lan::state::Machine;
 
-/// The reported side, kept under its 2 KB: first the words of older verdicts go, then the oldest ones.
+/// The reported side, kept under its 2 KB.
 pub fn report(
     machine: &Machine,
     effective: Option<Effective>,
@@ -32,9 +32,16 @@ pub fn report(
         effective,
         trial,
         verdicts,
+        receipt_computer: None,
     };
+    fit(&mut reported);
+    json!(reported)
+}
+
+/// Keeps a report under its 2 KB: first the words of older verdicts go, then the oldest ones.
+pub fn fit(reported: &mut Reported) {
     let size = |reported: &Reported| json!(reported).to_string().len();
-    while size(&reported) > MAX_SIDE_BYTES {
+    while size(reported) > MAX_SIDE_BYTES {
         let wordy = reported.verdicts.iter_mut().skip(1).rev().find(|verdict| verdict.detail.is_some());
         if let Some(wordy) = wordy {
             wordy.detail = None;
@@ -44,7 +51,6 @@ pub fn report(
             break;
         }
     }
-    json!(reported)
 }
 
 #[cfg(test)]

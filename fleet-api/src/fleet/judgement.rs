@@ -5,6 +5,7 @@ use device_model::{
     draft::is_prose,
     fault::{FaultCode, Faults},
     lan::LanSettings,
+    share::check_password,
     thing_name::ThingName,
     window::Window,
 };
@@ -23,7 +24,6 @@ use crate::{
 };
 
 const MAX_TICKET: usize = 100;
-const MAX_PASSWORD: usize = 128;
 
 impl Fleet {
     /// Every fault of the wish at once, or the settings that a box can apply.
@@ -107,12 +107,8 @@ async fn seal(
     faults: &mut Faults,
 ) -> Result<Option<String>, ApiError> {
     let field = "share.password";
-    if password.is_empty() {
-        faults.add(field, FaultCode::Required);
-    } else if password.chars().count() > MAX_PASSWORD {
-        faults.add(field, FaultCode::TooLong { max: MAX_PASSWORD });
-    } else if password.chars().any(char::is_control) {
-        faults.add(field, FaultCode::BadCharacter);
+    if let Err(code) = check_password(password) {
+        faults.add(field, code);
     } else if let Some(key) = certificates::sealing_key(db, thing).await? {
         return Ok(Some(sealing::seal_password(&key, thing, password)?));
     } else {

@@ -13,14 +13,14 @@ use crate::i18n::{Lang, fill};
 /// What is wrong with a field, as the reader of the form is told.
 pub fn fault(lang: Lang, code: &FaultCode) -> String {
     let (ja, en) = fault_words(code);
-    let (min, max) = match code {
-        FaultCode::PrefixOutOfRange { min, max } => (min.to_string(), max.to_string()),
-        FaultCode::OutOfRange { min, max } => (min.to_string(), max.to_string()),
-        FaultCode::TooMany { max } | FaultCode::TooLong { max } => (String::new(), max.to_string()),
-        _ => (String::new(), String::new()),
-    };
-    let allowed = if let FaultCode::UnknownValue { allowed } = code { allowed } else { "" };
-    fill(pick(lang, ja, en), &[("min", &min), ("max", &max), ("allowed", allowed)])
+    let parameters = code.parameters();
+    let parameters = parameters.iter().map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (*name, text)
+    });
+    let parameters: Vec<_> = parameters.collect();
+    let places: Vec<_> = parameters.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    fill(pick(lang, ja, en), &places)
 }
 
 /// Why a change ended as it did. A code that is newer than these words is shown as it is.
@@ -117,6 +117,10 @@ pub(super) fn fault_words(code: &FaultCode) -> (&'static str, &'static str) {
         FaultCode::BadCharacter => (
             "使えない文字が入っています。消してください。",
             "This holds a character that cannot be used. Please remove it.",
+        ),
+        FaultCode::ReservedName => (
+            "ファイルサーバーが別の意味で使う名前です。ほかの名前を入力してください。",
+            "The file server uses this name for itself. Please choose another.",
         ),
         FaultCode::NotAfterStart => {
             ("開始より後の時刻にしてください。", "Please give a time after the beginning.")
@@ -225,6 +229,10 @@ pub(super) fn verdict_words(verdict: &str) -> Option<(&'static str, &'static str
         code::JOURNAL_CORRUPT => (
             "反映の途中でレセハブの記録が壊れたため、保存済みの設定で動いています。もう一度登録し、続くときは管理者に連絡してください。",
             "The box lost its record of this change and runs the settings it had saved. Please register again; if it goes on, tell an administrator.",
+        ),
+        code::DESIRED_FOREIGN => (
+            "このレセハブへの指示がRecehub以外から書き換えられたため、元の設定を送り直しています。心当たりがなければ管理者に連絡してください。",
+            "Somebody else rewrote what this box is told, so its settings are being sent again. Please tell an administrator unless you know why.",
         ),
         _ => return None,
     })

@@ -59,6 +59,7 @@ pub const WORDS: Words = Words {
     status_offline: "offline",
     status_unknown: "connection unknown",
     status_seen: "last heard of {at}",
+    status_drift: "the settings were changed on site (since {at})",
     status_lan: "*LAN settings now*",
     status_effective: "Actual IP address {address}",
     status_share: "Shared folder {name}",
@@ -76,6 +77,7 @@ pub const WORDS: Words = Words {
     change_timeline: "So far (Japan time)",
     change_device_clock: "box's clock {at}",
     change_device_clock_estimated: "box's clock {at}, estimated",
+    change_receipt_computer_seen: "{at} the receipt computer has found the box",
     change_detail: "Detail: {detail}",
     change_fallback: "{thing} LAN settings: {state}",
 
@@ -85,6 +87,7 @@ pub const WORDS: Words = Words {
     state_sent_offline: "waiting for the box (offline)",
     state_trying: "being applied and checked",
     state_applied: "applied",
+    state_applied_unconfirmed: "applied (not found by the receipt computer yet)",
     state_rolled_back: "did not work: the earlier settings are back",
     state_refused: "refused (the settings cannot be used)",
     state_superseded: "replaced by a newer change",

@@ -59,6 +59,7 @@ pub const WORDS: Words = Words {
     status_offline: "オフライン",
     status_unknown: "接続状態は不明",
     status_seen: "最終通信 {at}",
+    status_drift: "現地で設定が変更されています({at}から)",
     status_lan: "*現在のLAN設定*",
     status_effective: "実際のIPアドレス {address}",
     status_share: "共有フォルダ {name}",
@@ -76,6 +77,7 @@ pub const WORDS: Words = Words {
     change_timeline: "経過(日本時間)",
     change_device_clock: "レセハブの時計 {at}",
     change_device_clock_estimated: "レセハブの時計 {at} 推定",
+    change_receipt_computer_seen: "{at} レセコンからの接続を確認",
     change_detail: "詳細: {detail}",
     change_fallback: "{thing} LAN設定の変更: {state}",
 
@@ -85,6 +87,7 @@ pub const WORDS: Words = Words {
     state_sent_offline: "反映待ち(オフライン)",
     state_trying: "反映・確認中",
     state_applied: "反映済み",
+    state_applied_unconfirmed: "反映済み(レセコン未確認)",
     state_rolled_back: "反映できなかったため、変更前の設定に自動で戻しました",
     state_refused: "反映不可(設定に問題があります)",
     state_superseded: "新しい変更に置き換え",
