@@ -31,6 +31,7 @@ use crate::{
     },
     lifecycle, newest,
     shadow::{ShadowSync, mqtt::Endpoint, round_trip},
+    share::{ShareHost, beside::WithShare, setup},
     space::Space,
     status::StatusSource,
     store::Store,
@@ -94,15 +95,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let (reports, reported) = newest::queue(MOST_REPORTS);
     let (desired, wanted) = newest::queue(MOST_WISHES);
+    let host = setup::host(&config, &identity).await?;
+    let reported = setup::watch(host.as_ref(), reported, &store, &clock, &health, &stop, &mut tasks);
     let (round_trip, round_trips) = round_trip::channel();
     let lan = LanSide {
+        host,
         journal: Journal(store),
         clock: Arc::clone(&clock),
-        reader: Reader {
-            thing: config.home.thing.clone(),
-            sealing: identity.sealing.clone(),
-            reserved: config.reserved.clone(),
-        },
+        reader: reader(&config, &identity),
         reports,
         wanted,
         health: Arc::clone(&health),
@@ -147,6 +147,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// What the LAN's side of the agent is made of, whichever interface it has.
 struct LanSide {
+    host: Option<ShareHost>,
     journal: Journal,
     clock: Arc<Clock>,
     reader: Reader,
@@ -159,6 +160,7 @@ struct LanSide {
 impl LanSide {
     /// A task of its own from the first step on: a journal that cannot be written must not keep the rest.
     async fn run<I: LanInterface>(self, interface: I) -> anyhow::Result<()> {
+        let interface = WithShare { interface, host: self.host };
         let resume =
             Applier::resume(interface, self.journal, self.clock, self.reader, self.reports, self.health);
         let applier = tokio::select! {
@@ -166,6 +168,14 @@ impl LanSide {
             applier = resume => applier?,
         };
         applier.run(self.wanted, self.stop).await
+    }
+}
+
+fn reader(config: &Config, identity: &Identity) -> Reader {
+    Reader {
+        thing: config.home.thing.clone(),
+        sealing: identity.sealing.clone(),
+        reserved: config.reserved.clone(),
     }
 }
 

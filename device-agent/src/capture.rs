@@ -253,6 +253,7 @@ impl Capture {
             });
         }
         if let Added::New { sequence } = self.spool.add(path, whole, observed, settled).await? {
+            self.health.captured.fetch_add(1, Ordering::Relaxed);
             tracing::info!(
                 sequence,
                 size_bytes = size,

@@ -1,5 +1,6 @@
 //! What the box is told by its environment: read once, every fault named at once.
 
+pub mod hosting;
 pub mod lan;
 pub mod share;
 

@@ -30,6 +30,8 @@ pub struct Health {
     pub share_unreadable: AtomicBool,
     /// How often everything was looked at.
     pub looks: AtomicU64,
+    /// How many files were captured since the start.
+    pub captured: AtomicU64,
 }
 
 impl Health {
@@ -46,6 +48,7 @@ impl Health {
             too_long: AtomicU64::new(0),
             share_unreadable: AtomicBool::new(false),
             looks: AtomicU64::new(0),
+            captured: AtomicU64::new(0),
         })
     }
 

@@ -8,7 +8,8 @@
 //!    entry only against a receipt that agrees with it. The way in is a session ([`api_session`]) that
 //!    the box opens with [`credentials`] it got for its certificate.
 //! 2. **Settings.** [`shadow`] hears over MQTT what operators want; [`lan`] tries it on, probes it,
-//!    commits it or rolls it back, and gives a verdict; the shadow shows each step.
+//!    commits it or rolls it back, and gives a verdict; the shadow shows each step. [`share`] does the
+//!    same with the share, along with the LAN.
 //! 3. **Identity.** [`identity`] makes the keys on the box and trades a one-time code for a certificate.
 //!
 //! Whatever must survive a power cut is in one SQLite database ([`store`]). Every side effect on the
@@ -32,6 +33,7 @@ pub mod lan;
 pub mod lifecycle;
 pub mod newest;
 pub mod shadow;
+pub mod share;
 pub mod space;
 pub mod status;
 pub mod store;

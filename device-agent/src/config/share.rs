@@ -9,7 +9,7 @@ use crate::{
         patterns::Patterns,
         scope::{DEFAULT_MAX_FILE_BYTES, Scope},
     },
-    config::Reader,
+    config::{Reader, hosting::Hosting},
 };
 
 const DEFAULT_RESCAN_SECONDS: u64 = 60;
@@ -27,6 +27,8 @@ pub struct Share {
     pub rescan_every: Duration,
     /// How long a file stays on the share after its receipt; for ever if not told.
     pub retention: Option<TimeDelta>,
+    /// If the box hosts it; else it stands on another machine.
+    pub hosting: Option<Hosting>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Reader<'_> {
             None => Some(None),
             Some(_) => self.number("RECEHUB_SHARE_RETENTION_DAYS", 0, MAX_RETENTION_DAYS).map(Some),
         };
+        let hosting = self.hosting();
         let days = |days: u64| TimeDelta::days(days.try_into().unwrap_or(i64::MAX));
         Some(Share {
             dir: dir?,
@@ -54,6 +57,7 @@ impl Reader<'_> {
             scope: scope?,
             rescan_every: Duration::from_secs(rescan?),
             retention: retention?.map(days),
+            hosting: hosting?,
         })
     }
 

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+pub mod smbd;
+
 use std::{
     fs::{self, File},
     future::Future,

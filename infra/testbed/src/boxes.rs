@@ -64,7 +64,7 @@ impl RecehubBox {
         fs::create_dir_all(home.join("state"))?;
         let logs = around.folder.join("log");
         let share = Share::new(&home, smb_port, &around.secrets.share_password)?;
-        let agent_program = agent_program(around, &thing, &home, &share)?;
+        let agent_program = agent_program(around, &thing, &home, &share).await?;
         let pharmacy = pharmacy_code(number);
         let this = Self { thing, pharmacy, home, share, smbd: None, agent: None, agent_program, logs };
         if !this.certificate_file().exists() {
@@ -195,9 +195,14 @@ fn pharmacy_code(number: usize) -> String {
     format!("134{number:07}")
 }
 
-fn agent_program(around: &Surroundings<'_>, thing: &str, home: &Path, share: &Share) -> Result<Program> {
+async fn agent_program(
+    around: &Surroundings<'_>,
+    thing: &str,
+    home: &Path,
+    share: &Share,
+) -> Result<Program> {
     let cloud = around.cloud;
-    Ok(Program::ours(&format!("agent-{thing}"), "device-agent")?
+    let mut program = Program::ours(&format!("agent-{thing}"), "device-agent")?
         .env("RECEHUB_THING", thing)
         .env("RECEHUB_STATE_DIR", home.join("state").display())
         .env("RECEHUB_SHARE_DIR", share.folder.display())
@@ -211,7 +216,11 @@ fn agent_program(around: &Surroundings<'_>, thing: &str, home: &Path, share: &Sh
         .env("RECEHUB_ROLE_ALIAS", cloud.output("RoleAlias")?)
         .env("RECEHUB_CA_FILE", cloud.ca_file.display())
         .env("RECEHUB_LAN_BACKEND", "fake")
-        .env("RECEHUB_LAN_FAKE_DIR", home.join("state/lan-fake").display()))
+        .env("RECEHUB_LAN_FAKE_DIR", home.join("state/lan-fake").display());
+    for (name, value) in share.hosting().await? {
+        program = program.env(name, value);
+    }
+    Ok(program)
 }
 
 /// An engineer's way into the fleet API.

@@ -34,6 +34,12 @@ impl Share {
     pub fn new(home: &Path, port: u16, password: &str) -> Result<Self> {
         let folder = home.join("share");
         fs::create_dir_all(&folder)?;
+        // The box would make a password of its own; here everybody knows it beforehand.
+        let own = home.join("state/share/password");
+        if !own.exists() {
+            fs::create_dir_all(home.join("state/share"))?;
+            write_file(&own, password.as_bytes(), 0o600)?;
+        }
         let (name, user) = ("rx".to_owned(), "rece".to_owned());
         let (password, private) = (password.to_owned(), home.join("samba"));
         Ok(Self { folder, port, name, user, password, private, interfaces: Some("lo") })
@@ -100,8 +106,30 @@ impl Share {
             .flag("-m", "SMB3")
     }
 
+    /// What the box's agent needs to know to host the share, with the names of its environment.
+    pub async fn hosting(&self) -> Result<[(&'static str, String); 4]> {
+        Ok([
+            ("RECEHUB_SHARE_CONF", self.configuration().display().to_string()),
+            ("RECEHUB_SHARE_ACCOUNT", account().await?),
+            ("RECEHUB_SHARE_PORT", self.port.to_string()),
+            ("RECEHUB_SHARE_INCLUDE", self.machine().display().to_string()),
+        ])
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.private.join("smb.conf")
+    }
+
+    /// What smbd is told beside the share: where its own files lie, and to stay on this machine.
+    fn machine(&self) -> PathBuf {
+        self.private.join("machine.conf")
+    }
+
+    /// The share as a box's agent first offers it, which takes over from there.
     async fn configure(&self, logs: &Path) -> Result<PathBuf> {
-        let mut folders = String::new();
+        let kept_to =
+            self.interfaces.map(|names| format!("interfaces = {names}\nbind interfaces only = yes\n"));
+        let mut machine = kept_to.unwrap_or_default();
         for kind in ["lock", "state", "cache", "private", "pid", "ncalrpc"] {
             let folder = self.private.join(kind);
             fs::create_dir_all(&folder)?;
@@ -110,28 +138,29 @@ impl Share {
                 "private" => "private dir".to_owned(),
                 kind => format!("{kind} directory"),
             };
-            writeln!(folders, "  {option} = {}", folder.display())?;
+            writeln!(machine, "{option} = {}", folder.display())?;
         }
         fs::create_dir_all(logs)?;
-        let account = account().await?;
+        writeln!(machine, "log file = {}/smbd.%p.log", logs.display())?;
+        write_file(&self.machine(), machine.as_bytes(), 0o600)?;
+        let configuration = self.configuration();
+        let port = format!("smb ports = {}\n", self.port);
+        if fs::read_to_string(&configuration).is_ok_and(|text| text.contains(&port)) {
+            return Ok(configuration);
+        }
         // smbd can only work as accounts of this machine: the share's user is mapped to ours.
+        let account = account().await?;
         let map = self.private.join("users");
         write_file(&map, format!("!{account} = {}\n", self.user).as_bytes(), 0o600)?;
-        let configuration = self.private.join("smb.conf");
-        let kept_to =
-            self.interfaces.map(|names| format!("  interfaces = {names}\n  bind interfaces only = yes\n"));
         let text = format!(
-            "[global]\n{folders}{kept_to}  server role = standalone\n  workgroup = WORKGROUP\n  \
-             smb ports = {port}\n  disable netbios = yes\n  \
-             username map = {map}\n  server min protocol = SMB2_10\n  \
+            "[global]\n  include = {machine}\n  server role = standalone\n  workgroup = WORKGROUP\n  \
+             {port}  disable netbios = yes\n  username map = {map}\n  server min protocol = SMB2_10\n  \
              load printers = no\n  printcap name = /dev/null\n  disable spoolss = yes\n  \
-             log file = {logs}/smbd.%p.log\n  log level = 0\n  max log size = 1000\n\
+             log level = 0\n  max log size = 1000\n\
              [{name}]\n  path = {share}\n  read only = no\n  valid users = {account}\n  \
              sync always = yes\n  create mask = 0600\n  directory mask = 0700\n",
-            kept_to = kept_to.unwrap_or_default(),
-            port = self.port,
+            machine = self.machine().display(),
             map = map.display(),
-            logs = logs.display(),
             name = self.name,
             share = self.folder.display(),
         );
