@@ -10,6 +10,7 @@ pub mod leadership;
 pub mod nonces;
 pub mod pharmacies;
 pub mod sessions;
+pub mod sights;
 pub mod slack_jobs;
 pub mod slack_messages;
 pub mod steps;

@@ -135,6 +135,8 @@ pub struct BoxView {
     pub online: Option<bool>,
     /// When the box was last heard of.
     pub seen_at: Option<DateTime<Utc>>,
+    /// Since when it has run something else than it was asked to.
+    pub drift_since: Option<DateTime<Utc>>,
 }
 
 /// What an operator wants, as typed.
@@ -225,6 +227,16 @@ pub struct ChangeStory {
     pub before: Option<LanSettings>,
     pub after: LanSettings,
     pub steps: Vec<Step>,
+    /// Of a change that was applied to a box that hosts its share.
+    pub sight: Option<Sight>,
+}
+
+/// Whether the receipt computer has found the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    Unconfirmed,
+    /// When the cloud heard of it.
+    Confirmed(DateTime<Utc>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

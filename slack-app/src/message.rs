@@ -1,11 +1,11 @@
 //! The one message of a change: what was asked for, how far it is, and how it ended.
 
-use device_model::{change_id::ChangeId, lan::LanSettings, outcome::Clock};
+use device_model::{change::ChangeState, change_id::ChangeId, lan::LanSettings, outcome::Clock};
 use slack_morphism::prelude::SlackBlock;
 
 use crate::{
     blocks::{code, context, escape, fallback, named_section, section},
-    fleet::{ChangeStory, Step},
+    fleet::{ChangeStory, Sight, Step},
     i18n::{Lang, Words, fill, jst, verdict},
     lan_view,
 };
@@ -24,7 +24,10 @@ pub fn name(change: &ChangeId) -> String {
 pub fn message(lang: Lang, story: &ChangeStory) -> Message {
     let words = lang.words();
     let thing = story.thing.as_str();
-    let state = words.state(story.state, story.online);
+    let state = match (story.state, story.sight) {
+        (ChangeState::Applied, Some(Sight::Unconfirmed)) => words.state_applied_unconfirmed,
+        (state, _) => words.state(state, story.online),
+    };
     let pharmacy = escape(story.pharmacy.as_deref().unwrap_or_default());
     let heading = fill(words.change_heading, &[("thing", thing), ("pharmacy", &pharmacy)]);
     let state_line = fill(words.change_state, &[("state", state)]);
@@ -107,6 +110,9 @@ fn timeline(words: &Words, story: &ChangeStory) -> String {
         };
         format!("{line} ({})", fill(clock, &[("at", &jst(at))]))
     }));
+    if let Some(Sight::Confirmed(at)) = story.sight {
+        lines.push(fill(words.change_receipt_computer_seen, &[("at", &jst(at))]));
+    }
     lines.push(format!("`{}`", story.change_id));
     lines.join("\n")
 }

@@ -86,6 +86,7 @@ pub fn status(lang: Lang, device: &BoxView) -> String {
         line.push_str(&fill(words.status_seen, &[("at", &jst(at))]));
     }
     lines.push(line);
+    lines.extend(device.drift_since.map(|at| fill(words.status_drift, &[("at", &jst(at))])));
     match &device.lan {
         Some(lan) => {
             lines.push(words.status_lan.to_owned());

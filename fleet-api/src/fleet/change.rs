@@ -78,6 +78,22 @@ pub struct Change {
     pub seq: i64,
     /// In the order in which they came; empty in a list.
     pub steps: Vec<Step>,
+    /// None: the box does not host its share, or the change is not applied, or this is a list.
+    pub sight: Option<Sight>,
+}
+
+/// Whether the receipt computer has found the box since a change was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Sight {
+    Unconfirmed,
+    /// By the cloud's clock, and by the box's.
+    #[serde(rename_all = "camelCase")]
+    Confirmed {
+        at: DateTime<Utc>,
+        device_at: DateTime<Utc>,
+        clock: Clock,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

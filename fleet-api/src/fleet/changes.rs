@@ -13,7 +13,7 @@ use crate::{
         audit::Entry,
         change::{Change, Conditions, Settings, Step, Wish, Withdrawing},
     },
-    store::{self, audit_entries, steps, things},
+    store::{self, audit_entries, sights, steps, things},
 };
 
 const MAX_KEY: usize = 255;
@@ -74,10 +74,12 @@ impl Fleet {
             after: &after,
             requested_by: &by.name,
             reason: &reason,
+            code: None,
             ticket: ticket.as_deref(),
             replaces: newest.as_ref().and_then(|id| id.as_ref().ok()),
             idempotency: key.map(|key| (key, &fingerprint[..])),
             now,
+            not_before: now,
         };
         self.write_down(db, &change, by).await?;
         let change = self.story(db, &id).await?;
@@ -182,7 +184,7 @@ impl Fleet {
         }
     }
 
-    async fn write_down(
+    pub(super) async fn write_down(
         &self,
         db: &mut PgConnection,
         change: &store::changes::NewChange<'_>,
@@ -193,7 +195,8 @@ impl Fleet {
             Some("lan_changes_idempotency_unique") => ApiError::IdempotencyKeyReused,
             _ => error.into(),
         })?;
-        steps::add(db, change.id, &Step::of(ChangeState::Queued, change.now)).await?;
+        let code = change.code.map(str::to_owned);
+        steps::add(db, change.id, &Step { code, ..Step::of(ChangeState::Queued, change.now) }).await?;
         let shown = |settings: &Settings| json!(settings.clone().without_secrets());
         let mut entry = Entry::new(change.now, by, "change.queued").of(change.thing);
         entry.change_id = Some(change.id);
@@ -206,7 +209,7 @@ impl Fleet {
     }
 
     /// A change that no box can have is over at once; any other waits for the box's word.
-    async fn withdraw(
+    pub(super) async fn withdraw(
         &self,
         db: &mut PgConnection,
         change: &Change,
@@ -253,10 +256,12 @@ impl Fleet {
             after: &running,
             requested_by: "system",
             reason: &reason,
+            code: None,
             ticket: change.ticket.as_deref(),
             replaces: Some(&change.change_id),
             idempotency: None,
             now,
+            not_before: now,
         };
         self.write_down(db, &restoring, &Actor::system()).await?;
         Ok(true)
@@ -309,6 +314,7 @@ impl Fleet {
 async fn with_steps(db: &mut PgConnection, row: store::changes::Row) -> Result<Change, ApiError> {
     let mut change = row.into_change()?;
     change.steps = steps::of(db, &change.change_id).await?;
+    change.sight = sights::of(db, &change.change_id).await?;
     Ok(change)
 }
 

@@ -22,7 +22,7 @@ use crate::{
         Fleet,
         actor::Actor,
         change::{Change, Step, Withdrawing},
-        dispatch,
+        dispatch, drift, foreign,
     },
     store::{self, things},
 };
@@ -93,8 +93,16 @@ async fn collect_each(fleet: &Fleet, things: Vec<ThingName>) {
 pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
     let shadow = fleet.parts.shadows.read(thing).await;
     let shadow = shadow.map_err(|error| ApiError::unavailable("the device shadow", error))?;
-    match shadow.filter(|shadow| shadow.reported != json!({})) {
-        Some(shadow) => take_in(fleet, thing, &shadow).await,
+    match shadow {
+        Some(shadow) if shadow.reported != json!({}) => take_in(fleet, thing, &shadow).await,
+        // A wish that waits for a box's first word is to be ours as well.
+        Some(shadow) => {
+            let mut tx = fleet.db().begin().await?;
+            if things::lock(&mut tx, thing).await? {
+                foreign::judge(fleet, &mut tx, thing, &shadow, fleet.clock().now()).await?;
+            }
+            Ok(tx.commit().await?)
+        }
         None => Ok(()),
     }
 }
@@ -119,6 +127,11 @@ pub(super) async fn take_in(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -
         return Ok(());
     }
     settle(fleet, db, thing, &reported, now).await?;
+    drift::judge(db, thing, &reported, now).await?;
+    if let Some(seen) = &reported.receipt_computer {
+        drift::see(db, thing, seen, now).await?;
+    }
+    foreign::judge(fleet, db, thing, shadow, now).await?;
     tx.commit().await?;
     // What waited behind a change that is closed now may go.
     fleet.parts.nudge.notify_one();

@@ -12,6 +12,10 @@ pub struct Device {
     /// What it last said, share passwords taken out; none: it has not said anything yet.
     pub reported: Option<Reported>,
     pub reported_at: Option<DateTime<Utc>>,
+    /// Since when it has run something else than it was asked to; none: it does not.
+    pub drift_since: Option<DateTime<Utc>>,
+    /// When a wish that is not ours was last found in its shadow.
+    pub foreign_desired_at: Option<DateTime<Utc>>,
     /// The newest change that is not closed.
     pub open_change: Option<ChangeId>,
     /// `none`, `active` or `revoked`.

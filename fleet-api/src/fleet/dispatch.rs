@@ -103,7 +103,7 @@ async fn carry_leased(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError
         let shadow = read(fleet, thing).await?;
         let plan = judge(fleet, thing, shadow.as_ref()).await?;
         let wanted = match &plan {
-            Plan::Carry(change) => desired_of(change)?,
+            Plan::Carry(change) => json!(desired_of(change)),
             Plan::Empty(_) => json!({}),
             Plan::Again => continue,
             Plan::Nothing => return Ok(false),
@@ -214,17 +214,17 @@ async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Ch
     Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
 }
 
-fn desired_of(change: &Change) -> Result<Value, ApiError> {
+/// What stands in the shadow for a change.
+pub(super) fn desired_of(change: &Change) -> Desired {
     let after = change.after.clone();
-    let desired = Desired {
+    Desired {
         schema: SCHEMA,
         change_id: change.change_id.clone(),
         lan: after.lan,
         share: after.share,
         probe: after.probe,
         window: after.window,
-    };
-    serde_json::to_value(desired).map_err(|error| ApiError::Internal(error.into()))
+    }
 }
 
 /// Makes the desired side be `wanted`, stale keys nulled, if the shadow still is as it was read.

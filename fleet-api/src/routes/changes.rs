@@ -11,7 +11,7 @@ use crate::{
     error::ApiError,
     fleet::{
         Fleet,
-        change::{Change, Settings, Step, Withdrawing},
+        change::{Change, Settings, Sight, Step, Withdrawing},
     },
     store,
 };
@@ -37,6 +37,9 @@ pub struct ChangeView {
     replaces: Option<ChangeId>,
     before: Option<Settings>,
     after: Settings,
+    /// Left out in lists, and if the box does not host its share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt_computer: Option<Sight>,
     /// Left out in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     timeline: Vec<StepView>,
@@ -127,6 +130,7 @@ impl From<Change> for ChangeView {
             replaces: change.replaces,
             before: change.before.map(Settings::without_secrets),
             after: change.after.without_secrets(),
+            receipt_computer: change.sight,
             timeline: change.steps.into_iter().map(StepView::from).collect(),
         }
     }

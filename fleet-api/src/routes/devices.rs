@@ -24,6 +24,10 @@ pub struct DeviceView {
     open_change: Option<ChangeId>,
     reported: Option<Reported>,
     reported_at: Option<DateTime<Utc>>,
+    /// Since when it has run something else than it was asked to.
+    drift_since: Option<DateTime<Utc>>,
+    /// When a wish that is not ours was last found in its shadow.
+    foreign_desired_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
@@ -119,6 +123,8 @@ impl From<Device> for DeviceView {
             open_change: device.open_change,
             reported: device.reported,
             reported_at: device.reported_at,
+            drift_since: device.drift_since,
+            foreign_desired_at: device.foreign_desired_at,
             created_at: device.created_at,
         }
     }

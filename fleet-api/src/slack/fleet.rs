@@ -74,6 +74,7 @@ impl Ports {
             // Nobody keeps whether a box is connected yet.
             online: None,
             seen_at: device.reported_at,
+            drift_since: device.drift_since,
         })
     }
 }

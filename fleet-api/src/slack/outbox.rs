@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_model::change_id::ChangeId;
-use slack_app::fleet::{ChangeStory, DueMessage, Outbox, Posted, Step};
+use slack_app::fleet::{ChangeStory, DueMessage, Outbox, Posted, Sight, Step};
 
 use crate::{
     fleet::change::{self, Change},
@@ -69,6 +69,10 @@ fn story(change: Change, pharmacy: Option<String>) -> ChangeStory {
         before: change.before.map(|before| before.lan),
         after: change.after.lan,
         steps: change.steps.into_iter().map(step).collect(),
+        sight: change.sight.map(|sight| match sight {
+            change::Sight::Unconfirmed => Sight::Unconfirmed,
+            change::Sight::Confirmed { at, .. } => Sight::Confirmed(at),
+        }),
     }
 }
 

@@ -36,11 +36,15 @@ pub struct NewChange<'a> {
     pub after: &'a Settings,
     pub requested_by: &'a str,
     pub reason: &'a str,
+    /// Why it was asked for, if nobody did.
+    pub code: Option<&'a str>,
     pub ticket: Option<&'a str>,
     pub replaces: Option<&'a ChangeId>,
     /// The caller's key and what it stood for.
     pub idempotency: Option<(&'a str, &'a [u8])>,
     pub now: DateTime<Utc>,
+    /// The shadow has it no earlier.
+    pub not_before: DateTime<Utc>,
 }
 
 /// Which changes are listed.
@@ -76,6 +80,7 @@ impl Row {
             handed_over: self.handed_over,
             seq: self.seq,
             steps: Vec::new(),
+            sight: None,
         })
     }
 }
@@ -90,7 +95,7 @@ pub async fn add(db: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<
         "insert into lan_changes (change_id, thing, pharmacy_id, state, before, after, requested_by, reason, ticket,
              replaces, idempotency_key, request_hash, requested_at, next_attempt_at)
          values ($1, $2, (select pharmacy_id from assignments where thing = $2 and to_at is null),
-             'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+             'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         change.id.as_str(),
         change.thing.as_str(),
         change.before.map(Json) as _,
@@ -102,6 +107,7 @@ pub async fn add(db: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<
         change.idempotency.map(|(key, _)| key),
         change.idempotency.map(|(_, hash)| hash),
         change.now,
+        change.not_before,
     )
     .execute(db)
     .await?;
@@ -165,6 +171,22 @@ pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Res
                 c.requested_at, c.handed_over_at is not null as \"handed_over!\"
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.state = 'applied' order by c.seq desc limit 1",
+        thing.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The newest change that was to go into the thing's shadow, open or not.
+#[tracing::instrument(name = "db.changes.last_handed_over", skip_all, fields(thing.name = %thing))]
+pub async fn last_handed_over(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
+                c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+         from lan_changes c left join pharmacies p using (pharmacy_id)
+         where c.thing = $1 and c.handed_over_at is not null order by c.seq desc limit 1",
         thing.as_str(),
     )
     .fetch_optional(db)

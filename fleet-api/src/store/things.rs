@@ -97,6 +97,68 @@ pub async fn set_reported(
     Ok(kept.rows_affected() == 1)
 }
 
+/// Says whether the box runs something else than it was asked to; false: that is known.
+#[tracing::instrument(name = "db.things.set_drift", skip_all, fields(thing.name = %thing))]
+pub async fn set_drift(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    drifts: bool,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let set = sqlx::query!(
+        "update things set drift_since = case when $2 then $3::timestamptz end
+         where name = $1 and (drift_since is not null) <> $2",
+        thing.as_str(),
+        drifts,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(set.rows_affected() == 1)
+}
+
+/// When a wish that was not ours was last found in the thing's shadow.
+#[tracing::instrument(name = "db.things.foreign_desired_at", skip_all, fields(thing.name = %thing))]
+pub async fn foreign_desired_at(
+    db: &mut PgConnection,
+    thing: &ThingName,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let row = sqlx::query_scalar!("select foreign_desired_at from things where name = $1", thing.as_str());
+    Ok(row.fetch_optional(db).await?.flatten())
+}
+
+/// Keeps that a wish stands in the shadow that is not ours; false: this one is known.
+#[tracing::instrument(name = "db.things.set_foreign_desired", skip_all, fields(thing.name = %thing))]
+pub async fn set_foreign_desired(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    digest: &[u8],
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let set = sqlx::query!(
+        "update things set foreign_desired = $2, foreign_desired_at = $3
+         where name = $1 and foreign_desired is distinct from $2",
+        thing.as_str(),
+        digest,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(set.rows_affected() == 1)
+}
+
+/// What stands in the shadow is ours again.
+#[tracing::instrument(name = "db.things.clear_foreign_desired", skip_all, fields(thing.name = %thing))]
+pub async fn clear_foreign_desired(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update things set foreign_desired = null where name = $1 and foreign_desired is not null",
+        thing.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Takes a share of all things, those first whose shadow was not read for longest, if that was before
 /// `before`: now they count as read.
 #[tracing::instrument(name = "db.things.take_stale", skip_all)]
@@ -132,7 +194,8 @@ pub async fn reported(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<
 pub async fn find(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Device>> {
     let row = sqlx::query_as!(
         Row,
-        "select t.name, t.created_at, t.reported, t.reported_at, p.code as \"code?\",
+        "select t.name, t.created_at, t.reported, t.reported_at,
+             t.drift_since, t.foreign_desired_at, p.code as \"code?\",
              p.name as \"pharmacy_name?\", p.kana, p.customer_number, p.phone, p.opening_hours,
              p.receipt_computer_vendor,
              (select change_id from lan_changes c where c.thing = t.name and c.closed_at is null
@@ -152,7 +215,8 @@ pub async fn find(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Opti
 pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Device>> {
     let rows = sqlx::query_as!(
         Row,
-        "select t.name, t.created_at, t.reported, t.reported_at, p.code as \"code?\",
+        "select t.name, t.created_at, t.reported, t.reported_at,
+             t.drift_since, t.foreign_desired_at, p.code as \"code?\",
              p.name as \"pharmacy_name?\", p.kana, p.customer_number, p.phone, p.opening_hours,
              p.receipt_computer_vendor,
              (select change_id from lan_changes c where c.thing = t.name and c.closed_at is null
@@ -179,6 +243,8 @@ struct Row {
     created_at: DateTime<Utc>,
     reported: Option<Value>,
     reported_at: Option<DateTime<Utc>>,
+    drift_since: Option<DateTime<Utc>>,
+    foreign_desired_at: Option<DateTime<Utc>>,
     code: Option<String>,
     pharmacy_name: Option<String>,
     kana: Option<String>,
@@ -214,6 +280,8 @@ impl Row {
             }),
             reported,
             reported_at: self.reported_at,
+            drift_since: self.drift_since,
+            foreign_desired_at: self.foreign_desired_at,
             open_change: open_change.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             // `active` sorts before `revoked`.
             certificate: match self.certificate.as_deref() {

@@ -12,4 +12,5 @@ mod revocation;
 mod slack;
 mod support;
 mod uploads;
+mod what_runs;
 mod withdrawal;

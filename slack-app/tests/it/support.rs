@@ -194,6 +194,7 @@ pub fn device(thing: &str, pharmacy: Option<&str>) -> BoxView {
         open_change: None,
         online: Some(true),
         seen_at: Some(now()),
+        drift_since: None,
     }
 }
 
@@ -229,5 +230,6 @@ pub fn story(state: ChangeState) -> ChangeStory {
         before: Some(LanSettings::dhcp()),
         after: lan(json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1"})),
         steps,
+        sight: None,
     }
 }

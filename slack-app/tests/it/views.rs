@@ -10,7 +10,13 @@ use device_model::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use slack_app::{fleet::ChangeStory, i18n::Lang, lan_view::lan_modal, message::message, notice};
+use slack_app::{
+    fleet::{ChangeStory, Sight},
+    i18n::Lang,
+    lan_view::lan_modal,
+    message::message,
+    notice,
+};
 
 use crate::support::{device, story};
 
@@ -87,10 +93,14 @@ fn answers_are_as_kept() {
     let mut waiting = device("tenpo-0001", Some("ひまわり薬局"));
     waiting.online = Some(false);
     waiting.open_change = Some(("01JCHANGE".parse().unwrap(), ChangeState::Sent));
+    let mut drifting = device("tenpo-0001", Some("ひまわり薬局"));
+    drifting.drift_since = Some("2026-11-22T04:00:00Z".parse().unwrap());
     for (lang, suffix) in BOTH {
         is_as_kept(&format!("help_{suffix}"), &notice::ephemeral(&notice::help(lang)));
         let status = notice::status(lang, &waiting);
         is_as_kept(&format!("status_{suffix}"), &notice::ephemeral(&status));
+        let status = notice::status(lang, &drifting);
+        is_as_kept(&format!("status_drift_{suffix}"), &notice::ephemeral(&status));
     }
 }
 
@@ -101,6 +111,20 @@ fn the_message_of_a_change_is_as_kept_in_each_state() {
             let message = message(lang, &story(state));
             let made = json!({"text": message.text, "blocks": message.blocks});
             is_as_kept(&format!("change_{state}_{suffix}"), &made);
+        }
+    }
+}
+
+#[test]
+fn whether_the_receipt_computer_has_found_the_box_is_as_kept() {
+    let seen = "2026-11-22T06:30:00Z".parse().unwrap();
+    for (lang, suffix) in BOTH {
+        for (name, sight) in [("unconfirmed", Sight::Unconfirmed), ("confirmed", Sight::Confirmed(seen))] {
+            let mut story = story(ChangeState::Applied);
+            story.sight = Some(sight);
+            let message = message(lang, &story);
+            let made = json!({"text": message.text, "blocks": message.blocks});
+            is_as_kept(&format!("change_applied_{name}_{suffix}"), &made);
         }
     }
 }

@@ -71,6 +71,14 @@ impl FakeAws {
         shadow.reported = reported;
     }
 
+    /// Somebody else than we writes what is desired.
+    pub fn desire(&self, thing: &str, desired: Value) {
+        let mut state = self.state();
+        let shadow = state.shadows.entry(thing.to_owned()).or_insert_with(empty);
+        shadow.version += 1;
+        shadow.desired = desired;
+    }
+
     /// From now on shadows and the registry answer only when the gate is opened.
     pub fn shut(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));

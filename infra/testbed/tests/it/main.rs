@@ -11,5 +11,6 @@ mod line;
 mod offline;
 mod prescription;
 mod share;
+mod share_change;
 mod support;
 mod up;
