@@ -93,8 +93,10 @@ impl NetworkManager {
         Err(Fault::new(code::APPLY_FAILED, "the profile on disk is not what was asked for"))
     }
 
+    /// The LAN alone: a change of the share need not disturb the network.
     async fn runs(&self, device: &Device<'_>, profile: &Profile) -> Result<bool, Fault> {
-        if !device.is_up().await? || device.applied().await?.profile().ok().as_ref() != Some(profile) {
+        let applied = if device.is_up().await? { device.applied().await?.profile().ok() } else { None };
+        if applied.is_none_or(|applied| applied.lan != profile.lan) {
             return Ok(false);
         }
         // A NetworkManager that took over from a dead one may have left an address of its.
@@ -217,7 +219,6 @@ impl LanInterface for NetworkManager {
             let (_, running) = self.profile_of_now(&bus, &device).await?;
             Checkpoint::create(&bus, &device, disk::saved()?.is_none()).await?;
             let path = profiles::try_on(&bus, &settings::of(profile, self.name())).await?;
-            // A change of the share alone need not disturb the network.
             if running.lan == profile.lan && self.runs(&device, &running).await? {
                 return Ok(());
             }

@@ -154,3 +154,87 @@ fn value<T: TryFrom<OwnedVariant>>(groups: &Groups, group: &str, key: &str) -> O
 fn part<T: TryFrom<OwnedVariant>>(entry: &Entry, key: &str) -> Option<T> {
     entry.get(key)?.try_clone().ok()?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn profile(lan: &serde_json::Value) -> Profile {
+        serde_json::from_value(json!({"lan": lan, "probe": {"share": "warn"},
+            "share": {"name": "処方", "user": "rece", "workgroup": "WORKGROUP"}}))
+        .unwrap()
+    }
+
+    fn full() -> Profile {
+        profile(&json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1",
+            "dns": ["192.168.10.1", "192.168.10.2"], "mtu": 1400,
+            "routes": [{"to": "192.168.20.0/24", "via": "192.168.10.1"}]}))
+    }
+
+    fn told(profile: &Profile) -> Groups {
+        let owned = |group: Group<'_>| {
+            group.into_iter().map(|(key, value)| (key.to_owned(), value.try_into_owned().unwrap())).collect()
+        };
+        of(profile, "lan0").into_iter().map(|(name, group)| (name.to_owned(), owned(group))).collect()
+    }
+
+    #[test]
+    fn what_networkmanager_is_told_means_what_was_asked_for() {
+        for profile in [full(), profile(&json!({"mode": "dhcp", "dns": ["192.168.10.1"]}))] {
+            let groups = told(&profile);
+
+            assert_eq!(read(&groups).profile().unwrap(), profile);
+            assert_eq!(read(&groups).interface.as_deref(), Some("lan0"));
+            assert!(holds(&groups, &of(&profile, "lan0")));
+        }
+    }
+
+    #[test]
+    fn a_profile_that_lacks_or_alters_anything_is_not_what_was_asked_for() {
+        let (full, told) = (full(), told(&full()));
+        let wanted = of(&full, "lan0");
+        let spoilt = |group: &str, key: &str, value: Option<OwnedVariant>| {
+            let mut groups: Groups = told
+                .iter()
+                .map(|(name, group)| {
+                    let keys = group.iter().map(|(key, value)| (key.clone(), value.try_clone().unwrap()));
+                    (name.clone(), keys.collect())
+                })
+                .collect();
+            let place = groups.get_mut(group).unwrap();
+            match value {
+                Some(value) => place.insert(key.to_owned(), value),
+                None => place.remove(key),
+            };
+            holds(&groups, &wanted)
+        };
+
+        assert!(spoilt("connection", "autoconnect", None));
+        assert!(!spoilt("connection", "autoconnect", Some(false.into())));
+        assert!(!spoilt("ipv4", "never-default", None));
+        assert!(!spoilt("ipv4", "never-default", Some(false.into())));
+        assert!(!spoilt("ipv4", "route-data", None));
+        assert!(!spoilt("user", "data", None));
+    }
+
+    #[test]
+    fn a_lease_is_read_out_of_its_options() {
+        let options = |entries: &[(&str, &'static str)]| -> Entry {
+            let entry = |&(key, value): &(&str, &'static str)| {
+                (key.to_owned(), Variant::from(value).try_into_owned().unwrap())
+            };
+            entries.iter().map(entry).collect()
+        };
+        let address = [("ip_address", "192.168.10.104"), ("subnet_mask", "255.255.255.0")];
+
+        let with_routers = [&address[..], &[("routers", "192.168.10.1 192.168.10.2")]].concat();
+
+        let place = lease(&options(&with_routers)).unwrap();
+        assert_eq!(place.address.to_string(), "192.168.10.104/24");
+        assert_eq!(place.gateway, Some(Ipv4Addr::new(192, 168, 10, 1)));
+        assert_eq!(lease(&options(&address)).unwrap().gateway, None);
+        assert_eq!(lease(&options(&address[..1])), None);
+    }
+}
