@@ -9,9 +9,8 @@ use std::{
 
 use tokio::{process::Command, time::timeout};
 
-const PATIENCE: Duration = Duration::from_secs(15);
-/// What smbclient gives one answer.
-const ANSWER_SECONDS: &str = "5";
+/// smbclient would wait for twenty seconds, whatever it is told.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How to log in at the share.
 #[derive(Debug, Clone)]
@@ -32,15 +31,7 @@ impl ShareLogin {
         let place = format!("//{address}/{}", share.unwrap_or("IPC$"));
         let mut command = Command::new(&self.smbclient);
         command
-            .args([
-                &place,
-                "--configfile=/dev/null",
-                "--use-kerberos=off",
-                "-m",
-                "SMB3",
-                "-t",
-                ANSWER_SECONDS,
-            ])
+            .args([&place, "--configfile=/dev/null", "--use-kerberos=off", "-m", "SMB3"])
             .arg("-A")
             .arg(&self.credentials)
             .args(["-c", "exit"])
@@ -51,7 +42,7 @@ impl ShareLogin {
             Ok(Ok(output)) if output.status.success() => Ok(()),
             Ok(Ok(output)) => Err(status(&[output.stdout, output.stderr].concat())),
             Ok(Err(error)) => Err(format!("{} does not start: {error}", name(&self.smbclient))),
-            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+            Err(_) => Err(format!("no answer for {} s", PATIENCE.as_secs())),
         }
     }
 }
