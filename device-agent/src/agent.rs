@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     config::{
         Config,
+        hosting::SMB_PORT,
         lan::{LanBackend, RealLan},
         share::SourceKind,
     },
@@ -30,7 +31,11 @@ use crate::{
         probe::{Probes, share::ShareLogin},
     },
     lifecycle, newest,
-    shadow::{ShadowSync, mqtt::Endpoint, round_trip},
+    shadow::{
+        ShadowSync,
+        mqtt::Endpoint,
+        round_trip::{self, RoundTrip},
+    },
     share::{ShareHost, beside::WithShare, setup},
     space::Space,
     status::StatusSource,
@@ -114,14 +119,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
                 .with_context(|| format!("the fake LAN in {} is of no use", folder.display()))?;
             tasks.spawn(lan.run(interface));
         }
-        LanBackend::NetworkManager(RealLan { interface, wan, smbclient, credentials }) => {
-            tasks.spawn(lan.run(NetworkManager::new(Probes {
-                interface: interface.clone(),
-                wan: wan.clone(),
-                reserved: config.reserved.clone(),
-                share: ShareLogin { smbclient: smbclient.clone(), credentials: credentials.clone() },
-                cloud: round_trip,
-            })));
+        LanBackend::NetworkManager(real) => {
+            tasks.spawn(lan.run(NetworkManager::new(probes(&config, real, round_trip))));
         }
     }
 
@@ -176,6 +175,20 @@ fn reader(config: &Config, identity: &Identity) -> Reader {
         thing: config.home.thing.clone(),
         sealing: identity.sealing.clone(),
         reserved: config.reserved.clone(),
+    }
+}
+
+fn probes(config: &Config, real: &RealLan, cloud: RoundTrip) -> Probes {
+    Probes {
+        interface: real.interface.clone(),
+        wan: real.wan.clone(),
+        reserved: config.reserved.clone(),
+        share: ShareLogin {
+            smbclient: real.smbclient.clone(),
+            credentials: real.credentials.clone(),
+            port: config.share.hosting.as_ref().map_or(SMB_PORT, |hosting| hosting.port),
+        },
+        cloud,
     }
 }
 

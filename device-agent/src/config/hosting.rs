@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::Reader;
 
-const SMB_PORT: u16 = 445;
+pub const SMB_PORT: u16 = 445;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosting {

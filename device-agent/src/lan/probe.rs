@@ -87,7 +87,8 @@ impl Probes {
         };
         let share = async {
             // Other settings for the share have to work, whatever became of the old ones.
-            let place = place.filter(|_| self.share.is_hosted() && profile.share == running.share)?;
+            let is_same = profile.share.is_none() || profile.share == running.share;
+            let place = place.filter(|_| self.share.is_hosted() && is_same)?;
             self.share.works(place.address.addr(), share_name(running)).await.err()
         };
         let (silent_gateway, silent_dns, share) = tokio::join!(gateway, dns, share);

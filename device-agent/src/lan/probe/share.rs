@@ -18,6 +18,7 @@ pub struct ShareLogin {
     pub smbclient: PathBuf,
     /// User and password, as smbclient reads them.
     pub credentials: PathBuf,
+    pub port: u16,
 }
 
 impl ShareLogin {
@@ -30,8 +31,9 @@ impl ShareLogin {
     pub async fn works(&self, address: Ipv4Addr, share: Option<&str>) -> Result<(), String> {
         let place = format!("//{address}/{}", share.unwrap_or("IPC$"));
         let mut command = Command::new(&self.smbclient);
+        let port = self.port.to_string();
         command
-            .args([&place, "--configfile=/dev/null", "--use-kerberos=off", "-m", "SMB3"])
+            .args([&place, "--configfile=/dev/null", "--use-kerberos=off", "-m", "SMB3", "-p", &port])
             .arg("-A")
             .arg(&self.credentials)
             .args(["-c", "exit"])
