@@ -15,6 +15,7 @@ use crate::{
     config::{self, Config, ConfigFaults, Home, lan::LanBackend},
     identity::Identity,
     lan::network_manager,
+    share::samba,
 };
 
 /// What is at fault, a sentence each. Parts that can be looked at are, whatever is wrong with the others.
@@ -25,6 +26,17 @@ pub async fn faults(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
     if let Some(share) = folder("RECEHUB_SHARE_DIR") {
         let read = fs::read_dir(&share).map(drop);
         faults.extend(fault(read, &format!("RECEHUB_SHARE_DIR: {} cannot be read", share.display())));
+    }
+    if let Some(conf) = folder("RECEHUB_SHARE_CONF") {
+        let written = conf.parent().map_or(Ok(()), write_and_remove);
+        faults.extend(fault(written, &format!("RECEHUB_SHARE_CONF: {} cannot be written", conf.display())));
+        let path = said("PATH").unwrap_or_default();
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        for program in samba::PROGRAMS {
+            if !folders.iter().any(|folder| folder.join(program).is_file()) {
+                faults.push(format!("the share cannot be hosted without {program}"));
+            }
+        }
     }
     if let Some(state) = folder("RECEHUB_STATE_DIR") {
         let spool = state.join("spool");

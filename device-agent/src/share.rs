@@ -9,7 +9,7 @@ pub mod conf;
 mod login;
 mod password;
 pub mod receipt_computer;
-mod samba;
+pub mod samba;
 pub mod sessions;
 pub mod setup;
 

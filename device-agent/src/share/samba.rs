@@ -17,6 +17,9 @@ use crate::{config::hosting::Hosting, lan::Fault, share::not_set};
 /// Each of them takes well under a second on a box.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What has to be installed.
+pub const PROGRAMS: [&str; 5] = ["testparm", "pdbedit", "smbcontrol", "smbclient", "smbstatus"];
+
 pub struct Samba {
     conf: PathBuf,
     account: String,

@@ -119,6 +119,9 @@ async fn every_fault_is_told_at_once_and_in_words() {
     one.set("RECEHUB_FLEET_API", "not a url");
     one.set("RECEHUB_WAN_INTERFACE", "wwan77");
     one.set("RECEHUB_MQTT_PORT", "");
+    one.set("RECEHUB_SHARE_CONF", "/nowhere/smb.conf");
+    one.set("RECEHUB_SHARE_ACCOUNT", "recehub");
+    one.set("PATH", "/nowhere");
 
     let said = one.check();
 
@@ -133,7 +136,9 @@ async fn every_fault_is_told_at_once_and_in_words() {
         "device.key.pem is the key of another certificate",
         "sealing.key cannot be read",
         "spool.key is no list of 32-byte keys in base64",
-        "faults in the configuration: 8",
+        "RECEHUB_SHARE_CONF: /nowhere/smb.conf cannot be written",
+        "the share cannot be hosted without pdbedit",
+        "faults in the configuration: 14",
     ] {
         assert!(text.contains(fault), "{fault} is not in: {text}");
     }
