@@ -101,7 +101,9 @@ pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
             if things::lock(&mut tx, thing).await? {
                 foreign::judge(fleet, &mut tx, thing, &shadow, fleet.clock().now()).await?;
             }
-            Ok(tx.commit().await?)
+            tx.commit().await?;
+            fleet.parts.nudge.notify_one();
+            Ok(())
         }
         None => Ok(()),
     }

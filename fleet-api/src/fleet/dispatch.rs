@@ -145,6 +145,8 @@ async fn judge(fleet: &Fleet, thing: &ThingName, shadow: Option<&Shadow>) -> Res
             }
             _ => Ok(Plan::Empty(open)),
         },
+        // Nobody here has ever asked for anything: what stands there is not ours, and goes.
+        None if things::has_only_a_foreign_desired(db, thing).await? => Ok(Plan::Empty(Vec::new())),
         _ => Ok(Plan::Nothing),
     }
 }
@@ -203,6 +205,7 @@ async fn close_unseen(fleet: &Fleet, thing: &ThingName, changes: &[Change]) -> R
         step.detail = Some("taken back before the box ever reported".to_owned());
         fleet.step(db, change, step, &Actor::system()).await?;
     }
+    things::clear_foreign_desired(db, thing).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -125,7 +125,7 @@ async fn write_back(
     let running = fleet.running(db, thing).await?;
     let after = wanted.or(applied.as_ref()).map(|change| change.after.clone()).or_else(|| running.clone());
     let Some(after) = after else {
-        tracing::error!(thing.name = %thing, "nobody knows what `{thing}` shall have instead");
+        // Nobody has asked for anything and the box has not said a word: the dispatcher takes it out.
         return Ok(());
     };
     if let Some(wanted) = wanted {

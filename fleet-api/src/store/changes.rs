@@ -299,16 +299,21 @@ pub async fn seqs(db: &mut PgConnection, thing: &ThingName, ids: &[String]) -> s
     .await
 }
 
-/// Things that have a change to be carried, and whose time has come.
+/// Things that have a change to be carried, and whose time has come; and those with a foreign wish in
+/// their shadow for which nobody has ever asked for anything.
 #[tracing::instrument(name = "db.changes.due_things", skip_all)]
 pub async fn due_things(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<ThingName>> {
     let rows = sqlx::query_scalar!(
-        "select distinct thing from lan_changes c
+        "select distinct thing as \"thing!\" from lan_changes c
          where closed_at is null and next_attempt_at <= $1
            and (state = 'queued' and shadow_version is null and withdrawing is null
                 or withdrawing is not null and not exists
                     (select from lan_changes other
-                     where other.thing = c.thing and other.closed_at is null and other.withdrawing is null))",
+                     where other.thing = c.thing and other.closed_at is null and other.withdrawing is null))
+         union
+         select name from things
+         where foreign_desired is not null
+           and not exists (select from lan_changes where thing = name and handed_over_at is not null)",
         now,
     )
     .fetch_all(db)

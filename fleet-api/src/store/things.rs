@@ -147,6 +147,17 @@ pub async fn set_foreign_desired(
     Ok(set.rows_affected() == 1)
 }
 
+/// True if a wish stands in the shadow that is not ours, and ours never did.
+#[tracing::instrument(name = "db.things.has_only_a_foreign_desired", skip_all, fields(thing.name = %thing))]
+pub async fn has_only_a_foreign_desired(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<bool> {
+    let row = sqlx::query!(
+        "select from things where name = $1 and foreign_desired is not null
+         and not exists (select from lan_changes where thing = name and handed_over_at is not null)",
+        thing.as_str(),
+    );
+    Ok(row.fetch_optional(db).await?.is_some())
+}
+
 /// What stands in the shadow is ours again.
 #[tracing::instrument(name = "db.things.clear_foreign_desired", skip_all, fields(thing.name = %thing))]
 pub async fn clear_foreign_desired(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<()> {
