@@ -85,7 +85,7 @@ async fn what_a_killed_run_left_behind_is_swept_and_nothing_else() {
 }
 
 /// The box as NetworkManager has it without the agent's help.
-pub async fn has_address(pharmacy: &Pharmacy) {
+async fn has_address(pharmacy: &Pharmacy) {
     let space = pharmacy.hub.space().unwrap();
     let add = "nmcli connection show lan >/dev/null 2>&1 || nmcli connection add type ethernet ifname lan0 \
         con-name lan ipv4.method auto ipv4.never-default yes ipv6.method disabled; nmcli connection up lan";

@@ -1,12 +1,9 @@
 //! A change of the share, from the API to the receipt computer that finds the box again.
 
 use serde_json::{Value, json};
-use testbed::{lab::settings::Settings, wait::until};
+use testbed::wait::until;
 
-use crate::{
-    lab_topology::has_address,
-    support::{BOUND, bed, database_text, ended, folder_bytes, holds, lab, save, uploads},
-};
+use crate::support::{BOUND, bed, database_text, ended, folder_bytes, holds, save, uploads};
 
 #[tokio::test]
 async fn a_share_gets_another_name_and_password_and_the_receipt_computer_finds_it() {
@@ -63,43 +60,6 @@ async fn settings_that_do_not_work_leave_the_share_as_it_was() {
     save(&bed.boxes[0], "as-before.csv", b"1").await;
     uploads(&bed, &thing, 1).await;
     bed.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_session_of_the_receipt_computer_is_enough_without_a_file() {
-    let Some(mut lab) = lab(1).await else { return };
-    let pharmacy = &mut lab.pharmacies[0];
-    has_address(pharmacy).await;
-    let path = format!("/v1/devices/{}/lan", pharmacy.hub.one.thing);
-    let wish =
-        json!({"lan": {"mode": "dhcp"}, "reason": "another name", "share": {"name": "rx2", "user": "rece"}});
-    let change = lab.bed.api.put(&path, &wish).await.unwrap()["changeId"].as_str().unwrap().to_owned();
-    let story = ended(&lab.bed, &change).await;
-    assert_eq!(story["state"], "applied", "{story:#}");
-    sight(&lab.bed, &change, "unconfirmed").await;
-
-    "rx2".clone_into(&mut pharmacy.hub.one.share.name);
-    let settings = Settings::of(&pharmacy.hub).await.unwrap();
-    let address = settings.address().unwrap().split('/').next().unwrap().to_owned();
-    // Who stays for as long as it takes: smbclient waits for the file to come that is never written.
-    let stay = format!(
-        "mkfifo /run/never; exec smbclient //{address}/rx2 -U 'rece%{}' -m SMB3 < /run/never & \
-        exec 3> /run/never; for i in $(seq 600); do sleep 0.1; test -e /run/over && exit 0; done",
-        pharmacy.hub.one.share.password
-    );
-    let space = pharmacy.receipt_computer.space();
-    let look = async {
-        let seen = sight(&lab.bed, &change, "confirmed").await;
-        space.run("touch /run/over").await.unwrap();
-        seen
-    };
-    let (stayed, seen) = tokio::join!(space.run(&stay), look);
-
-    stayed.unwrap();
-    assert!(seen["at"].is_string(), "{seen}");
-    let uploads = lab.bed.api.get(&format!("/v1/uploads?thing={}", pharmacy.hub.one.thing)).await.unwrap();
-    assert_eq!(uploads["items"], json!([]), "no file was needed");
-    lab.stop().await.unwrap();
 }
 
 /// Whether the receipt computer has found the box, once that is so.
