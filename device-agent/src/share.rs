@@ -120,8 +120,9 @@ impl ShareHost {
     async fn put(&self, settings: &ShareSettings) -> Result<(), Fault> {
         let _turn = self.turn.lock().await;
         let password = self.passwords.of(settings)?;
-        let users = self.folder.join("users");
         let Hosting { conf: path, .. } = &self.hosting;
+        // Beside smb.conf: smbd must find both, wherever the agent keeps its state.
+        let users = path.with_extension("users");
         let conf = Conf {
             hosting: &self.hosting,
             share: &self.share,
