@@ -64,6 +64,8 @@ pub struct Disk {
     root: PathBuf,
     contents: Vec<Content>,
     by_inode: HashMap<u64, usize>,
+    /// Told by their paths: a folder may have the inode of a file that is gone.
+    folders: BTreeSet<PathBuf>,
     certain: BTreeMap<PathBuf, Node>,
     uncertain: BTreeMap<PathBuf, Vec<NameChange>>,
 }
@@ -113,6 +115,7 @@ impl Disk {
             root: root.clone(),
             contents: Vec::new(),
             by_inode: HashMap::new(),
+            folders: BTreeSet::from([root.clone()]),
             certain: BTreeMap::new(),
             uncertain: BTreeMap::new(),
         };
@@ -122,6 +125,7 @@ impl Disk {
                 let path = entry.unwrap().path();
                 let node = if path.is_dir() {
                     folders.push(path.clone());
+                    disk.folders.insert(path.clone());
                     Node::Folder
                 } else {
                     let inode = path.metadata().unwrap().ino();
@@ -147,7 +151,10 @@ impl Disk {
                 let node = self.new_file(call.inode, Vec::new());
                 self.change(NameChange::Add(path, node));
             }
-            b'M' => self.change(NameChange::Add(path, Node::Folder)),
+            b'M' => {
+                self.folders.insert(path.clone());
+                self.change(NameChange::Add(path, Node::Folder));
+            }
             b'U' => self.change(NameChange::Remove(path)),
             b'R' => self.change(NameChange::Rename(path, call.second.clone())),
             b'W' | b'T' => {
@@ -155,15 +162,16 @@ impl Disk {
                 let content = self.content(call.inode);
                 content.uncertain.push((usize::try_from(call.offset).unwrap(), bytes));
             }
-            b'S' if self.by_inode.contains_key(&call.inode) => {
-                let content = self.content(call.inode);
-                for change in std::mem::take(&mut content.uncertain) {
-                    put(&mut content.certain, &change);
+            b'S' if self.folders.contains(&path) => {
+                for change in self.uncertain.remove(&path).unwrap_or_default() {
+                    rename(&mut self.certain, &change);
                 }
             }
             b'S' => {
-                for change in self.uncertain.remove(&path).unwrap_or_default() {
-                    rename(&mut self.certain, &change);
+                let Some(&number) = self.by_inode.get(&call.inode) else { return false };
+                let content = &mut self.contents[number];
+                for change in std::mem::take(&mut content.uncertain) {
+                    put(&mut content.certain, &change);
                 }
             }
             kind => panic!("the replay does not know {} of {}", kind as char, call.second.display()),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A strike may come a moment too late; so often it is tried.
-const STRIKES: usize = 5;
+const STRIKES: usize = 40;
 const SLOW_BYTES_PER_SECOND: u32 = 20_000;
 /// What an answer of S3 waits that is to be waiting when the cloud is killed.
 const HELD_MS: u64 = 60_000;
