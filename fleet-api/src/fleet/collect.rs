@@ -128,7 +128,7 @@ pub(super) async fn take_in(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -
         // Somebody read a newer one while we waited.
         return Ok(());
     }
-    settle(fleet, db, thing, &reported, now).await?;
+    settle(fleet, db, thing, &reported, shadow.version, now).await?;
     drift::judge(db, thing, &reported, now).await?;
     if let Some(seen) = &reported.receipt_computer {
         drift::see(db, thing, seen, now).await?;
@@ -145,14 +145,19 @@ async fn settle(
     db: &mut PgConnection,
     thing: &ThingName,
     reported: &Reported,
+    version: i64,
     now: DateTime<Utc>,
 ) -> Result<(), ApiError> {
     let by = Actor::thing(thing.as_str(), None);
     let open = open_changes(db, thing).await?;
     let known = known(db, thing, reported).await?;
+    let mut one_is_ahead = false;
     for change in &open {
         let verdict = reported.verdicts.iter().find(|verdict| verdict.change_id == change.change_id);
         if let Some(verdict) = verdict {
+            if !one_is_ahead {
+                note_sent(fleet, db, change, version).await?;
+            }
             fleet.step(db, change, closing(change, verdict, now), &by).await?;
         } else if change.withdrawing.is_some() && passed_over(change, &known, reported) {
             let ends_as = change.withdrawing.map_or(ChangeState::Superseded, Withdrawing::ends_as);
@@ -160,24 +165,45 @@ async fn settle(
             step.detail =
                 Some("the box went on to a newer change and gave no verdict on this one".to_owned());
             fleet.step(db, change, step, &by).await?;
+        } else {
+            one_is_ahead = true;
         }
     }
     // What is left is in the order of asking; only the first can be on the box.
     let Some(first) = open_changes(db, thing).await?.into_iter().next() else {
         return Ok(());
     };
-    let first = if first.state == ChangeState::Queued && first.shadow_version.is_some() {
-        dispatch::mark_sent(fleet, db, &first).await?;
-        fleet.story(db, &first.change_id).await?
-    } else {
-        first
-    };
-    if let Some(trial) = reported.trial.as_ref().filter(|trial| trial.change_id == first.change_id)
+    let trial = reported.trial.as_ref().filter(|trial| trial.change_id == first.change_id);
+    if first.shadow_version.is_some() || trial.is_some() {
+        note_sent(fleet, db, &first, version).await?;
+    }
+    if let Some(trial) = trial
         && first.state != ChangeState::Trying
     {
         fleet.step(db, &first, trying(trial, now), &by).await?;
     }
     Ok(())
+}
+
+/// A box answers within milliseconds: its report may be read before the dispatcher has noted that the
+/// shadow took the change, but the shadow that was read carried it.
+async fn note_sent(
+    fleet: &Fleet,
+    db: &mut PgConnection,
+    change: &Change,
+    version: i64,
+) -> Result<(), ApiError> {
+    if change.state != ChangeState::Queued {
+        return Ok(());
+    }
+    if !change.handed_over {
+        // Forgotten, by a database that was restored.
+        store::changes::hand_over(db, &change.change_id, fleet.clock().now()).await?;
+    }
+    if change.shadow_version.is_none() {
+        store::changes::set_shadow_version(db, &change.change_id, version).await?;
+    }
+    dispatch::mark_sent(fleet, db, change).await
 }
 
 async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {

@@ -93,18 +93,24 @@ async fn a_crash_between_shadow_and_row_is_mended_without_a_second_write(db: PgP
     assert_eq!(api.state(&id).await, "sent");
 }
 
+/// By a database that was restored, or because the box was faster than our own note.
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
-async fn a_verdict_closes_a_change_whose_sending_was_forgotten(db: PgPool) {
+async fn what_the_box_says_shows_that_a_change_was_sent(db: PgPool) {
     let api = TestApi::new(db).await;
+    api.register("tenpo-0041").await;
     api.register("tenpo-0042").await;
-    let id = api.wish("tenpo-0042", "192.168.10.20/24", json!({})).await;
+    let tried = api.wish("tenpo-0041", "192.168.10.20/24", json!({})).await;
+    let judged = api.wish("tenpo-0042", "192.168.10.20/24", json!({})).await;
 
-    let verdicts = json!([verdict(&id, "applied", &Value::Null)]);
+    api.aws.report("tenpo-0041", reported("192.168.10.9/24", &trial(&tried), &json!([])));
+    let verdicts = json!([verdict(&judged, "applied", &Value::Null)]);
     api.aws.report("tenpo-0042", reported("192.168.10.20/24", &Value::Null, &verdicts));
     api.collect().await;
 
-    assert_eq!(api.state(&id).await, "applied");
-    assert_eq!(api.dispatch().await, 0);
+    assert_eq!(api.steps(&tried).await, ["queued", "sent", "trying"]);
+    assert_eq!(api.steps(&judged).await, ["queued", "sent", "applied"]);
+    api.dispatch().await;
+    assert_eq!(api.aws.desired("tenpo-0042"), json!({}), "what is over is not written again");
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
