@@ -12,31 +12,14 @@ use crate::{
     capture::{Capture, MOST_WAITING, poll::Poll, retention::Retention, spool::Spool, watch::Watch},
     clients::{IN_FLIGHT, Patience, client},
     clock::Clock,
-    config::{
-        Config,
-        hosting::SMB_PORT,
-        lan::{LanBackend, RealLan},
-        share::SourceKind,
-    },
+    config::{Config, share::SourceKind},
     credentials::CredentialSource,
     health::Health,
     identity::Identity,
-    lan::{
-        LanInterface,
-        applier::Applier,
-        desire::Reader,
-        fake::FakeLan,
-        journal::Journal,
-        network_manager::NetworkManager,
-        probe::{Probes, share::ShareLogin},
-    },
+    lan::{applier::Parts, desire::Reader, journal::Journal, pause::Waits, rescue::Hold, service::LanSide},
     lifecycle, newest,
-    shadow::{
-        ShadowSync,
-        mqtt::Endpoint,
-        round_trip::{self, RoundTrip},
-    },
-    share::{ShareHost, beside::WithShare, setup},
+    shadow::{ShadowSync, mqtt::Endpoint, round_trip},
+    share::setup,
     space::Space,
     status::StatusSource,
     store::Store,
@@ -105,24 +88,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (round_trip, round_trips) = round_trip::channel();
     let lan = LanSide {
         host,
-        journal: Journal(store),
-        clock: Arc::clone(&clock),
-        reader: reader(&config, &identity),
-        reports,
+        parts: lan_parts(&config, &identity, &clock, store, reports, &health),
         wanted,
-        health: Arc::clone(&health),
+        hold: None,
         stop: stop.clone(),
     };
-    match &config.lan {
-        LanBackend::Fake { folder } => {
-            let interface = FakeLan::open(folder)
-                .with_context(|| format!("the fake LAN in {} is of no use", folder.display()))?;
-            tasks.spawn(lan.run(interface));
-        }
-        LanBackend::NetworkManager(real) => {
-            tasks.spawn(lan.run(NetworkManager::new(probes(&config, real, round_trip))));
-        }
-    }
+    tasks.spawn(lan.run_on(&config, round_trip)?);
 
     let shadow = ShadowSync {
         endpoint: Endpoint {
@@ -144,51 +115,48 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     lifecycle::run_to_end(tasks, stop).await
 }
 
-/// What the LAN's side of the agent is made of, whichever interface it has.
-struct LanSide {
-    host: Option<ShareHost>,
-    journal: Journal,
-    clock: Arc<Clock>,
-    reader: Reader,
+/// Holds the LAN while no agent does: whoever stands in front of the box is served, the cloud waits.
+pub async fn run_lan_alone(config: Config, hold: Hold) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let store = Store::open(&config.home.state_dir)?;
+    timekeeper::recall(&clock, &store).await;
+    let identity = Identity::load(&config.home, &config.ca_file, &clock)?;
+    let health = Health::new(Arc::clone(&clock));
+    // The agent's next start reports.
+    let (reports, _unheard) = newest::queue(1);
+    let (_cloud, wanted) = newest::queue(1);
+    let lan = LanSide {
+        host: setup::host(&config, &identity).await?,
+        parts: lan_parts(&config, &identity, &clock, store, reports, &health),
+        wanted,
+        hold: Some(hold),
+        stop: CancellationToken::new(),
+    };
+    // Nobody answers for the cloud.
+    let (round_trip, _) = round_trip::channel();
+    lan.run_on(&config, round_trip)?.await
+}
+
+fn lan_parts(
+    config: &Config,
+    identity: &Identity,
+    clock: &Arc<Clock>,
+    store: Store,
     reports: newest::Sender<Value>,
-    wanted: newest::Receiver<Value>,
-    health: Arc<Health>,
-    stop: CancellationToken,
-}
-
-impl LanSide {
-    /// A task of its own from the first step on: a journal that cannot be written must not keep the rest.
-    async fn run<I: LanInterface>(self, interface: I) -> anyhow::Result<()> {
-        let interface = WithShare { interface, host: self.host };
-        let resume =
-            Applier::resume(interface, self.journal, self.clock, self.reader, self.reports, self.health);
-        let applier = tokio::select! {
-            () = self.stop.cancelled() => return Ok(()),
-            applier = resume => applier?,
-        };
-        applier.run(self.wanted, self.stop).await
-    }
-}
-
-fn reader(config: &Config, identity: &Identity) -> Reader {
-    Reader {
+    health: &Arc<Health>,
+) -> Parts {
+    let reader = Reader {
         thing: config.home.thing.clone(),
         sealing: identity.sealing.clone(),
         reserved: config.reserved.clone(),
-    }
-}
-
-fn probes(config: &Config, real: &RealLan, cloud: RoundTrip) -> Probes {
-    Probes {
-        interface: real.interface.clone(),
-        wan: real.wan.clone(),
-        reserved: config.reserved.clone(),
-        share: ShareLogin {
-            smbclient: real.smbclient.clone(),
-            credentials: real.credentials.clone(),
-            port: config.share.hosting.as_ref().map_or(SMB_PORT, |hosting| hosting.port),
-        },
-        cloud,
+    };
+    Parts {
+        journal: Journal(store),
+        clock: Arc::clone(clock),
+        reader,
+        reports,
+        health: Arc::clone(health),
+        waits: Waits::with(config.lan_pauses),
     }
 }
 

@@ -12,6 +12,7 @@ use url::Url;
 use crate::{
     capture::spool::keys::KeyFile,
     config::{lan::LanBackend, share::Share},
+    lan::pause::Pauses,
     space,
 };
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub role_alias: String,
     pub ca_file: PathBuf,
     pub lan: LanBackend,
+    /// What a LAN change waits after it came to nothing.
+    pub lan_pauses: Pauses,
     /// Networks of the box's own line, which the pharmacy's side may not use.
     pub reserved: ReservedRanges,
     /// With less free space than this nothing new is taken from the share.
@@ -117,6 +120,7 @@ impl<'a> Reader<'a> {
         let credentials_url = self.url("RECEHUB_CREDENTIALS_URL");
         let role_alias = self.want("RECEHUB_ROLE_ALIAS");
         let ca_file = self.want("RECEHUB_CA_FILE");
+        let lan_pauses = self.or_default("RECEHUB_LAN_RETRY_SECONDS", Pauses::default());
         let reserved = self.or_default("RECEHUB_RESERVED_RANGES", ReservedRanges::default());
         let free_floor_bytes = self.or_default("RECEHUB_FREE_FLOOR_BYTES", space::DEFAULT_FLOOR);
         let spool_quota_bytes = self.or_default("RECEHUB_SPOOL_QUOTA_BYTES", u64::MAX);
@@ -141,6 +145,7 @@ impl<'a> Reader<'a> {
             role_alias: role_alias?,
             ca_file: ca_file?,
             lan: lan?,
+            lan_pauses: lan_pauses?,
             reserved: reserved?,
             free_floor_bytes: free_floor_bytes?,
             spool_quota_bytes: spool_quota_bytes?,
@@ -264,6 +269,7 @@ mod tests {
         assert_eq!(with("RECEHUB_WAN_INTERFACE", "wwan0").unwrap().wan_interface.as_deref(), Some("wwan0"));
         for name in [
             "RECEHUB_RESERVED_RANGES",
+            "RECEHUB_LAN_RETRY_SECONDS",
             "RECEHUB_FREE_FLOOR_BYTES",
             "RECEHUB_SPOOL_QUOTA_BYTES",
             "RECEHUB_WAN_INTERFACE",

@@ -16,6 +16,8 @@ pub struct Health {
     pub refused: AtomicBool,
     /// The LAN journal could not be read at the last start.
     pub journal_corrupt: AtomicBool,
+    /// Somebody on site has changed the LAN's settings.
+    pub lan_drift: AtomicBool,
     /// The database could not be read at the last start, and a fresh one began.
     pub store_replaced: AtomicBool,
     /// The database could not be asked at the last try.
@@ -41,6 +43,7 @@ impl Health {
             line: Mutex::new(None),
             refused: AtomicBool::new(false),
             journal_corrupt: AtomicBool::new(false),
+            lan_drift: AtomicBool::new(false),
             store_replaced: AtomicBool::new(false),
             store_failing: AtomicBool::new(false),
             excluded: AtomicU64::new(0),

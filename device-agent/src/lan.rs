@@ -5,11 +5,17 @@
 
 pub mod applier;
 pub mod desire;
+pub mod ending;
 pub mod fake;
+pub mod history;
 pub mod journal;
 pub mod network_manager;
+pub mod pause;
 pub mod probe;
 pub mod report;
+pub mod rescue;
+pub mod service;
+pub mod show;
 pub mod state;
 pub mod window;
 

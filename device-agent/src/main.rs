@@ -1,4 +1,7 @@
-//! The agent's command line: `run`, `enroll`, `check-config`, `status`, `retry`, `spool-key`.
+//! The agent's command line: `run`, `enroll`, `check-config`, `status`, `lan`, `retry`, `spool-key`.
+
+#[path = "main/lan.rs"]
+mod lan;
 
 use std::{
     io::{IsTerminal, Write},
@@ -44,6 +47,12 @@ enum Command {
     Status {
         #[arg(long)]
         json: bool,
+    },
+    /// Shows the LAN's settings and what became of them, and goes back to earlier ones; whether the agent
+    /// runs or not, and whether the cloud is there or not.
+    Lan {
+        #[command(subcommand)]
+        ask: lan::Ask,
     },
     /// Lets what was set aside be tried again, whether the agent runs or not.
     Retry,
@@ -120,6 +129,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(faults.is_empty(), "faults in the configuration: {}", faults.len());
             Ok(writeln!(std::io::stdout(), "the configuration is good")?)
         }
+        Command::Lan { ask } => lan::execute(ask, var).await,
         Command::Retry => {
             let home = Home::read(var)?;
             let retried = spool::aside::retry(&store::open_to_change(&home.state_dir)?)?;

@@ -162,6 +162,7 @@ fn alarms(backlog: &Backlog, disk_low: bool, spool_full: bool, health: &Health) 
         (is_set(&health.store_replaced), Alarm::StoreReplaced),
         (is_set(&health.refused), Alarm::UploadsRefused),
         (is_set(&health.journal_corrupt), Alarm::JournalCorrupt),
+        (is_set(&health.lan_drift), Alarm::LanDrift),
         (is_set(&health.share_unreadable), Alarm::ShareUnreadable),
         (is_any(&health.too_big) || is_any(&health.too_long), Alarm::NotCaptured),
     ]
@@ -323,6 +324,7 @@ mod tests {
         assert_eq!(with(|health| &health.store_replaced), [Alarm::StoreReplaced]);
         assert_eq!(with(|health| &health.refused), [Alarm::UploadsRefused]);
         assert_eq!(with(|health| &health.journal_corrupt), [Alarm::JournalCorrupt]);
+        assert_eq!(with(|health| &health.lan_drift), [Alarm::LanDrift]);
         assert_eq!(with(|health| &health.share_unreadable), [Alarm::ShareUnreadable]);
         assert_eq!(counted(|health| &health.too_big), [Alarm::NotCaptured]);
         assert_eq!(counted(|health| &health.too_long), [Alarm::NotCaptured]);

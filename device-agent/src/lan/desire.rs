@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use crate::{
     identity::sealing::SealingKey,
-    lan::state::{Ending, Profile, Wish},
+    lan::{
+        ending::Ending,
+        state::{Profile, Wish},
+    },
 };
 
 /// Verdicts share 2 KB with everything else that is reported.
@@ -72,7 +75,7 @@ impl Reader {
             return refuse(code::PASSWORD_UNREADABLE, error.to_string());
         }
         let profile = Profile { lan, share, probe };
-        Some(Desire::Wish(Box::new(Wish { change_id, profile, window })))
+        Some(Desire::Wish(Box::new(Wish { change_id, profile, window, local: false })))
     }
 }
 

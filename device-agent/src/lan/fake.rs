@@ -1,5 +1,9 @@
 //! A LAN interface for laptops and tests: what runs and what would survive a power cut are files in a
 //! folder, and files in it tell it to wait or to fail. It touches no network.
+//!
+//! `gate/hold-PHASE` holds a change there, `wan-down` keeps the cloud out of reach, and
+//! `saved-fault`, `baseline-fault`, `apply-fault`, `probe-fault`, `commit-fault` and `rollback-fault` hold
+//! the code that the call fails with for as long as they are there.
 
 use std::{
     fs, io,
@@ -55,6 +59,13 @@ impl FakeLan {
         durable::replace(&self.folder.join(name), &serde_json::to_vec_pretty(profile)?)
     }
 
+    fn fault(&self, call: &str) -> Result<(), Fault> {
+        match self.word(&format!("{call}-fault")) {
+            Some(code) => Err(Fault::new(&code, &format!("told to fail by the file `{call}-fault`"))),
+            None => Ok(()),
+        }
+    }
+
     fn word(&self, name: &str) -> Option<String> {
         let text = fs::read_to_string(self.folder.join(name)).ok()?;
         Some(text.trim().to_owned()).filter(|word| !word.is_empty())
@@ -89,6 +100,7 @@ impl LanInterface for FakeLan {
     }
 
     async fn saved(&self) -> Result<Profile, Fault> {
+        self.fault("saved")?;
         Ok(self.read("saved.json")?.unwrap_or_else(first_settings))
     }
 
@@ -110,34 +122,32 @@ impl LanInterface for FakeLan {
     }
 
     async fn baseline(&self, _: &Profile) -> Result<(), Fault> {
-        match self.word("baseline-fault") {
-            Some(code) => Err(Fault::new(&code, "told to fail by the file `baseline-fault`")),
-            None => Ok(()),
-        }
+        self.fault("baseline")
     }
 
     async fn try_on(&self, profile: &Profile) -> Result<(), Fault> {
-        if let Some(code) = self.word("apply-fault") {
-            return Err(Fault::new(&code, "told to fail by the file `apply-fault`"));
-        }
+        self.fault("apply")?;
         Ok(self.put("running.json", profile)?)
     }
 
     async fn probe(&self, profile: &Profile, (): &()) -> Result<(), Fault> {
-        match self.word("probe-fault") {
-            Some(code) if code == code::SHARE_LOGIN && profile.probe.share == ShareProbe::Warn => Ok(()),
-            Some(code) => Err(Fault::new(&code, "told to fail by the file `probe-fault`")),
-            None => Ok(()),
+        match self.fault("probe") {
+            Err(fault) if fault.code == code::SHARE_LOGIN && profile.probe.share == ShareProbe::Warn => {
+                Ok(())
+            }
+            probed => probed,
         }
     }
 
     async fn commit(&self, profile: &Profile) -> Result<(), Fault> {
+        self.fault("commit")?;
         // Running too: after a power cut in the middle it is the old one again.
         self.put("saved.json", profile)?;
         Ok(self.put("running.json", profile)?)
     }
 
     async fn roll_back(&self, previous: &Profile) -> Result<(), Fault> {
+        self.fault("rollback")?;
         Ok(self.put("running.json", previous)?)
     }
 

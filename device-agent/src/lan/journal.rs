@@ -1,13 +1,22 @@
-//! The LAN machine on disk: each state before its side effect, each verdict with the state that it ends.
+//! The LAN machine on disk: each state before its side effect, each verdict with the state that it ends,
+//! and what ran when.
 
 use std::collections::HashSet;
 
-use device_model::{change_id::ChangeId, outcome::Verdict};
+use chrono::{DateTime, Utc};
+use device_model::{
+    change_id::ChangeId,
+    outcome::{self, Verdict},
+};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    lan::state::{Machine, Profile},
+    lan::{
+        history,
+        state::{Machine, Profile},
+    },
     store::{Store, StoreError},
 };
 
@@ -29,6 +38,13 @@ pub struct Corrupt {
     /// The change that was in hand, and what it asked for.
     pub change: Option<ChangeId>,
     pub wanted: Option<Profile>,
+}
+
+/// When something is written, by the box's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    pub at: DateTime<Utc>,
+    pub clock: outcome::Clock,
 }
 
 #[derive(Clone)]
@@ -53,13 +69,19 @@ impl Journal {
         })
     }
 
-    /// Writes both in one transaction: a verdict never stands beside a state that contradicts it.
-    pub async fn write(&self, machine: &Machine, verdict: Option<Verdict>) -> Result<(), StoreError> {
-        let machine =
-            serde_json::to_string(machine).map_err(|error| StoreError::Sqlite(error.to_string()))?;
+    /// Writes it all in one transaction: a verdict never stands beside a state that contradicts it.
+    pub async fn write(
+        &self,
+        machine: &Machine,
+        verdict: Option<Verdict>,
+        stamp: Stamp,
+    ) -> Result<(), StoreError> {
+        let machine = machine.clone();
         self.0
             .run(move |db| {
-                db.execute("insert or replace into lan_journal values (1, ?1)", [machine])?;
+                let text = to_json(&machine)?;
+                db.prepare_cached("insert or replace into lan_journal values (1, ?1)")?.execute([text])?;
+                history::remember(db, &machine.current, verdict.as_ref(), stamp)?;
                 verdict.map_or(Ok(()), |verdict| add(db, &verdict))
             })
             .await
@@ -98,6 +120,19 @@ impl Corrupt {
     }
 }
 
+/// The machine as it stands there, if it can be read.
+pub fn machine(db: &Connection) -> rusqlite::Result<Option<Machine>> {
+    let text = db.query_row("select machine from lan_journal", [], |row| row.get::<_, String>(0));
+    Ok(text.optional()?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// The verdict on this change, if there is one.
+pub fn verdict(db: &Connection, change: &ChangeId) -> rusqlite::Result<Option<Verdict>> {
+    let mut rows = db.prepare("select verdict from lan_verdicts where change_id = ?1")?;
+    let text = rows.query_row([change.as_str()], |row| row.get::<_, String>(0)).optional()?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
 /// The last verdicts, newest first.
 pub fn verdicts(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Verdict>> {
     let mut rows = db.prepare("select verdict from lan_verdicts order by number desc limit ?1")?;
@@ -106,16 +141,20 @@ pub fn verdicts(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Verdict>>
 }
 
 fn add(db: &Connection, verdict: &Verdict) -> rusqlite::Result<()> {
-    let text = serde_json::to_string(verdict)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     // The first word on a change is the last one.
     db.execute(
         "insert or ignore into lan_verdicts (change_id, verdict) values (?1, ?2)",
-        params![verdict.change_id.to_string(), text],
+        params![verdict.change_id.as_str(), to_json(verdict)?],
     )?;
+    // Who asked on the spot has the answer.
+    db.execute("delete from lan_request where change_id = ?1", [verdict.change_id.as_str()])?;
     db.execute(
         "delete from lan_verdicts where number <= (select max(number) from lan_verdicts) - ?1",
         [REMEMBERED],
     )
     .map(drop)
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

@@ -1,18 +1,23 @@
 //! How a change of settings goes, as a pure function: no clock, no I/O. Whoever drives it journals
 //! each state before acting on it, so a power cut leaves the box on exactly the old or the new settings.
 
+use chrono::{DateTime, Utc};
 use device_model::{
     change_id::ChangeId,
     lan::LanSettings,
-    outcome::{VerdictKind, code},
+    outcome::code,
     shadow::{ProbePolicy, TrialPhase},
     share::ShareSettings,
     window::Window,
 };
 use serde::{Deserialize, Serialize};
 
-/// An interrupted trial is made again, but not for ever.
+use crate::lan::ending::{Ending, Setback, Setbacks};
+
+/// A change is this often on the interface, and never again.
 pub const MAX_ATTEMPTS: u32 = 3;
+/// A change that comes to nothing more often is given up, tried or not.
+pub const MAX_SETBACKS: u32 = 3;
 
 /// Everything that a change puts in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +30,7 @@ pub struct Profile {
     pub probe: ProbePolicy,
 }
 
-/// A change that operators want and that can be tried.
+/// A change that somebody wants and that can be tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wish {
@@ -33,6 +38,10 @@ pub struct Wish {
     pub profile: Profile,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// Somebody who stands in front of the box asks for it: it waits neither for the cloud nor for a
+    /// second attempt.
+    #[serde(default)]
+    pub local: bool,
 }
 
 /// What runs for good, and what is being tried on top of it.
@@ -40,6 +49,9 @@ pub struct Wish {
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
     pub current: Profile,
+    /// What ran until somebody on site changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drifted_from: Option<Profile>,
     pub state: State,
 }
 
@@ -47,16 +59,20 @@ pub struct Machine {
 #[serde(rename_all = "camelCase", tag = "phase")]
 pub enum State {
     Idle,
-    /// Taken in hand; nothing was touched yet.
+    /// Taken in hand; nothing is on the interface.
     Staged {
         wish: Wish,
         attempts: u32,
+        #[serde(default)]
+        setbacks: Setbacks,
     },
     /// On the interface, and lost at a power cut.
     #[serde(rename_all = "camelCase")]
     Trying {
         wish: Wish,
         attempt: u32,
+        #[serde(default)]
+        setbacks: Setbacks,
         boot_id: String,
     },
     /// It works. From here on there is no way back: this state is the commit point.
@@ -68,6 +84,8 @@ pub enum State {
     RollingBack {
         wish: Wish,
         attempt: u32,
+        #[serde(default)]
+        setbacks: Setbacks,
         reason: Reason,
     },
 }
@@ -79,7 +97,10 @@ pub enum Reason {
     /// The settings do not work.
     Failed { code: String, detail: Option<String> },
     /// The agent or the power went away in the middle.
-    Interrupted,
+    Interrupted {
+        #[serde(default)]
+        by_power: bool,
+    },
     /// A newer change came.
     Superseded,
 }
@@ -89,12 +110,11 @@ pub enum Event {
     Wished(Box<Wish>),
     /// Something newer than the change in hand is wanted.
     Overtaken,
+    /// Somebody on site has changed what is saved.
+    Drifted(Box<Profile>),
     WindowMissed,
     /// As things are, the change cannot be tried.
-    Impossible {
-        code: String,
-        detail: Option<String>,
-    },
+    Impossible(Setback),
     Begin {
         boot_id: String,
     },
@@ -104,18 +124,13 @@ pub enum Event {
     },
     Passed,
     Committed,
-    Restored,
+    Restored {
+        at: DateTime<Utc>,
+    },
     /// The agent starts and finds this state in its journal.
-    Restarted,
-}
-
-/// The last word on a change, still without the time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    pub change_id: ChangeId,
-    pub verdict: VerdictKind,
-    pub code: Option<String>,
-    pub detail: Option<String>,
+    Restarted {
+        boot_id: String,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -127,186 +142,130 @@ pub struct InvalidTransition {
 
 impl Machine {
     pub fn settled(current: Profile) -> Self {
-        Self { current, state: State::Idle }
+        Self { current, drifted_from: None, state: State::Idle }
     }
 
     /// One step on, and the verdict if a change ends with it.
     pub fn on(self, event: Event) -> Result<(Self, Option<Ending>), InvalidTransition> {
         use State::{Committing, Idle, RollingBack, Staged, Trying};
-        let Self { current, state } = self;
+        let Self { current, drifted_from, state } = self;
         let (state, ending) = match (state, event) {
-            (Idle, Event::Wished(wish)) => (Staged { wish: *wish, attempts: 0 }, None),
-            (Idle, Event::Restarted) => (Idle, None),
+            (Idle, Event::Wished(wish)) => {
+                (Staged { wish: *wish, attempts: 0, setbacks: Setbacks::default() }, None)
+            }
+            (Idle, Event::Restarted { .. }) => (Idle, None),
+            // Nothing of ours is on the interface in these, so what is saved is what somebody wants.
+            (state @ (Idle | Staged { .. }), Event::Drifted(found)) => {
+                return Ok((Self { current, drifted_from, state }.moved_to(*found), None));
+            }
             (Staged { wish, .. }, Event::Overtaken) => (Idle, Some(Ending::superseded(wish.change_id))),
-            (Staged { wish, .. }, Event::WindowMissed) => {
-                (Idle, Some(Ending::refused(wish.change_id, code::WINDOW_MISSED, None)))
+            (Staged { wish, attempts, setbacks }, Event::WindowMissed) => {
+                let detail = setbacks.last.map(|last| format!("the last attempt ended with {}", last.code));
+                (Idle, Some(Ending::given_up(wish.change_id, attempts, code::WINDOW_MISSED, detail)))
             }
-            (Staged { wish, .. }, Event::Impossible { code, detail }) => {
-                (Idle, Some(Ending::refused(wish.change_id, &code, detail)))
+            (Staged { wish, attempts, setbacks }, Event::Impossible(setback)) => {
+                put_off(wish, attempts, &setbacks, setback)
             }
-            (Staged { wish, attempts }, Event::Begin { boot_id }) => {
+            (Staged { wish, attempts, setbacks }, Event::Begin { boot_id }) => {
                 let attempt = attempts + 1;
-                (Trying { wish, attempt, boot_id }, None)
+                (Trying { wish, attempt, setbacks, boot_id }, None)
             }
             (Trying { wish, attempt, .. }, Event::Passed) => (Committing { wish, attempt }, None),
-            (Trying { wish, attempt, .. }, Event::Failed { code, detail }) => {
+            (Trying { wish, attempt, setbacks, .. }, Event::Failed { code, detail }) => {
                 let reason = Reason::Failed { code, detail };
-                (RollingBack { wish, attempt, reason }, None)
+                (RollingBack { wish, attempt, setbacks, reason }, None)
             }
-            (Trying { wish, attempt, .. }, Event::Overtaken) => {
+            (Trying { wish, attempt, setbacks, .. }, Event::Overtaken) => {
                 let reason = Reason::Superseded;
-                (RollingBack { wish, attempt, reason }, None)
+                (RollingBack { wish, attempt, setbacks, reason }, None)
             }
-            (Trying { wish, attempt, .. }, Event::Restarted) => {
-                let reason = Reason::Interrupted;
-                (RollingBack { wish, attempt, reason }, None)
+            // After a power cut the old settings are live already. Putting them back does no harm, and
+            // spares a second path.
+            (Trying { wish, attempt, setbacks, boot_id: of_trial }, Event::Restarted { boot_id }) => {
+                let reason = Reason::Interrupted { by_power: boot_id != of_trial };
+                (RollingBack { wish, attempt, setbacks, reason }, None)
             }
             (Committing { wish, .. }, Event::Committed) => {
-                let ending = Ending::applied(wish.change_id);
-                let current = wish.profile;
-                let state = Idle;
-                return Ok((Self { current, state }, Some(ending)));
+                let Wish { change_id, profile, local, .. } = wish;
+                // A change that says nothing of the share has left it as it is.
+                let profile = Profile { share: profile.share.or_else(|| current.share.clone()), ..profile };
+                let settled = Self { current, drifted_from, state: Idle };
+                let settled = if local { settled.moved_to(profile) } else { Self::settled(profile) };
+                return Ok((settled, Some(Ending::applied(change_id))));
             }
-            (RollingBack { wish, attempt, reason }, Event::Restored) => restored(wish, attempt, reason),
+            (RollingBack { wish, attempt, setbacks, reason }, Event::Restored { at }) => match reason {
+                Reason::Superseded => (Idle, Some(Ending::superseded(wish.change_id))),
+                Reason::Failed { code, detail } => {
+                    put_off(wish, attempt, &setbacks, Setback { code, detail, at })
+                }
+                Reason::Interrupted { by_power } => {
+                    put_off(wish, attempt, &setbacks, Setback::interrupted(attempt, by_power, at))
+                }
+            },
             // Each of these goes on where it was: what it does may be done twice.
-            (state @ (Staged { .. } | Committing { .. } | RollingBack { .. }), Event::Restarted) => {
+            (state @ (Staged { .. } | Committing { .. } | RollingBack { .. }), Event::Restarted { .. }) => {
                 (state, None)
             }
             (state, event) => {
                 return Err(InvalidTransition { state: Box::new(state), event: Box::new(event) });
             }
         };
-        Ok((Self { current, state }, ending))
+        Ok((Self { current, drifted_from, state }, ending))
+    }
+
+    /// Something else runs now, and the cloud has not asked for it.
+    fn moved_to(self, found: Profile) -> Self {
+        let Self { current, drifted_from, state } = self;
+        let asked_for = drifted_from.unwrap_or(current);
+        let drifted_from = (!asked_for.is_saved_as(&found)).then_some(asked_for);
+        Self { current: found, drifted_from, state }
     }
 }
 
-fn restored(wish: Wish, attempt: u32, reason: Reason) -> (State, Option<Ending>) {
-    let id = wish.change_id.clone();
-    match reason {
-        Reason::Superseded => (State::Idle, Some(Ending::superseded(id))),
-        Reason::Failed { code, detail } => (State::Idle, Some(Ending::rolled_back(id, &code, detail))),
-        Reason::Interrupted if attempt < MAX_ATTEMPTS => {
-            let attempts = attempt;
-            (State::Staged { wish, attempts }, None)
-        }
-        Reason::Interrupted => {
-            let detail = Some(format!("{attempt} attempts were cut short"));
-            (State::Idle, Some(Ending::rolled_back(id, code::INTERRUPTED, detail)))
-        }
+/// Whether a change that came to nothing gets another attempt.
+fn put_off(wish: Wish, attempts: u32, setbacks: &Setbacks, last: Setback) -> (State, Option<Ending>) {
+    let count = setbacks.count + 1;
+    let hopeless = code::is_deterministic(&last.code) || attempts >= MAX_ATTEMPTS || count > MAX_SETBACKS;
+    // An interruption says nothing about the settings, whoever asked for them.
+    let asks_no_more = wish.local && last.code != code::INTERRUPTED;
+    if hopeless || asks_no_more {
+        let ending = Ending::given_up(wish.change_id, attempts, &last.code, last.detail);
+        return (State::Idle, Some(ending));
+    }
+    (State::Staged { wish, attempts, setbacks: Setbacks { count, last: Some(last) } }, None)
+}
+
+impl Profile {
+    /// True if what is saved is this, as far as both tell: an interface may know no share, and a change may
+    /// say nothing of it.
+    pub fn is_saved_as(&self, saved: &Self) -> bool {
+        let same_share =
+            self.share.as_ref().zip(saved.share.as_ref()).is_none_or(|(own, found)| own == found);
+        self.lan == saved.lan && same_share
+    }
+
+    /// What runs if the interface has saved this: it knows no probes.
+    #[must_use]
+    pub fn as_saved(&self, saved: &Self) -> Self {
+        let share = saved.share.clone().or_else(|| self.share.clone());
+        Self { lan: saved.lan.clone(), share, probe: self.probe }
     }
 }
 
 impl State {
     /// The change in hand, its phase as the shadow names it, and which attempt it is.
     pub fn trial(&self) -> Option<(&ChangeId, TrialPhase, u32)> {
-        match self {
-            Self::Idle => None,
-            Self::Staged { wish, attempts } => Some((&wish.change_id, TrialPhase::Staged, *attempts)),
-            Self::Trying { wish, attempt, .. } => Some((&wish.change_id, TrialPhase::Trying, *attempt)),
-            Self::Committing { wish, attempt } => Some((&wish.change_id, TrialPhase::Committing, *attempt)),
-            Self::RollingBack { wish, attempt, .. } => {
-                Some((&wish.change_id, TrialPhase::RollingBack, *attempt))
-            }
-        }
-    }
-}
-
-impl Ending {
-    pub fn refused(change_id: ChangeId, code: &str, detail: Option<String>) -> Self {
-        Self::new(change_id, VerdictKind::Refused, Some(code), detail)
-    }
-
-    pub fn superseded(change_id: ChangeId) -> Self {
-        Self::new(change_id, VerdictKind::Superseded, Some(code::NEWER_CHANGE), None)
-    }
-
-    /// The journal is lost; what is saved on the interface says how the change ended.
-    pub fn unjournalled(change_id: ChangeId, is_saved: bool) -> Self {
-        let kind = if is_saved { VerdictKind::Applied } else { VerdictKind::RolledBack };
-        Self::new(change_id, kind, Some(code::JOURNAL_CORRUPT), None)
-    }
-
-    fn applied(change_id: ChangeId) -> Self {
-        Self::new(change_id, VerdictKind::Applied, None, None)
-    }
-
-    fn rolled_back(change_id: ChangeId, code: &str, detail: Option<String>) -> Self {
-        Self::new(change_id, VerdictKind::RolledBack, Some(code), detail)
-    }
-
-    fn new(change_id: ChangeId, verdict: VerdictKind, code: Option<&str>, detail: Option<String>) -> Self {
-        Self { change_id, verdict, code: code.map(ToOwned::to_owned), detail }
+        let (wish, phase, attempt) = match self {
+            Self::Idle => return None,
+            Self::Staged { wish, attempts, .. } => (wish, TrialPhase::Staged, attempts),
+            Self::Trying { wish, attempt, .. } => (wish, TrialPhase::Trying, attempt),
+            Self::Committing { wish, attempt } => (wish, TrialPhase::Committing, attempt),
+            Self::RollingBack { wish, attempt, .. } => (wish, TrialPhase::RollingBack, attempt),
+        };
+        Some((&wish.change_id, phase, *attempt))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn wish(id: &str) -> Wish {
-        serde_json::from_value(json!({"changeId": id, "profile": {"lan":
-            {"mode": "static", "address": "192.168.10.9/24"}}}))
-        .unwrap()
-    }
-
-    fn idle() -> Machine {
-        Machine::settled(Profile { lan: LanSettings::dhcp(), share: None, probe: ProbePolicy::default() })
-    }
-
-    fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Ending>) {
-        events.into_iter().fold((idle(), Vec::new()), |(machine, mut endings), event| {
-            let (machine, ending) = machine.on(event).unwrap();
-            endings.extend(ending);
-            (machine, endings)
-        })
-    }
-
-    fn begin() -> Event {
-        Event::Begin { boot_id: "boot".to_owned() }
-    }
-
-    #[test]
-    fn settings_that_work_become_the_current_ones() {
-        let (machine, endings) =
-            after([Event::Wished(Box::new(wish("a"))), begin(), Event::Passed, Event::Committed]);
-
-        assert_eq!(machine.current, wish("a").profile);
-        assert_eq!(endings, [Ending::applied("a".parse().unwrap())]);
-    }
-
-    #[test]
-    fn three_interrupted_attempts_end_a_change() {
-        let attempt = || [begin(), Event::Restarted, Event::Restored];
-        let twice = [Event::Wished(Box::new(wish("a")))].into_iter().chain(attempt()).chain(attempt());
-        let (machine, endings) = after(twice.clone());
-        assert_eq!(endings, []);
-        assert!(matches!(machine.state, State::Staged { attempts: 2, .. }));
-
-        let (machine, endings) = after(twice.chain(attempt()));
-
-        assert_eq!(machine, idle());
-        assert_eq!(endings[0].code.as_deref(), Some(code::INTERRUPTED));
-    }
-
-    #[test]
-    fn a_newer_change_undoes_a_trial_but_not_a_commit() {
-        let (machine, endings) =
-            after([Event::Wished(Box::new(wish("a"))), begin(), Event::Overtaken, Event::Restored]);
-        assert_eq!((machine, endings[0].verdict), (idle(), VerdictKind::Superseded));
-
-        let (committing, _) = after([Event::Wished(Box::new(wish("a"))), begin(), Event::Passed]);
-        assert!(committing.on(Event::Overtaken).is_err());
-    }
-
-    #[test]
-    fn the_journal_is_read_back_as_it_was_written() {
-        let failed = Event::Failed { code: code::GATEWAY_SILENT.to_owned(), detail: None };
-        let (machine, _) = after([Event::Wished(Box::new(wish("a"))), begin(), failed]);
-
-        let text = serde_json::to_string(&machine).unwrap();
-
-        assert_eq!(serde_json::from_str::<Machine>(&text).unwrap(), machine);
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

@@ -9,8 +9,6 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 
-/// How often a closed window is looked at, if it does not say when it opens.
-const LOOK: Duration = Duration::from_secs(15);
 /// The clock may be put right at any moment.
 const LOOK_WHILE_UNSURE: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -18,13 +16,19 @@ const SHORTEST: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missed;
 
-/// Returns once the window is open for a trial of that length, or will never be again.
-pub async fn wait(window: &Window, clock: &Clock, longest_trial: Duration) -> Result<(), Missed> {
+/// Returns once the window is open for a trial of that length, or will never be again. It is looked at so
+/// often, or when it says that it opens.
+pub async fn wait(
+    window: &Window,
+    clock: &Clock,
+    longest_trial: Duration,
+    look: Duration,
+) -> Result<(), Missed> {
     loop {
         match position(window, clock, longest_trial) {
             Position::Inside => return Ok(()),
             Position::Missed => return Err(Missed),
-            Position::Outside => sleep(until_next_look(window, clock)).await,
+            Position::Outside => sleep(until_next_look(window, clock).min(look)).await,
         }
     }
 }
@@ -53,7 +57,7 @@ fn until_next_look(window: &Window, clock: &Clock) -> Duration {
         return LOOK_WHILE_UNSURE;
     }
     let opens_in = window.not_before().and_then(|start| (start - clock.now()).to_std().ok());
-    opens_in.unwrap_or(LOOK).clamp(SHORTEST, LOOK)
+    opens_in.map_or(Duration::MAX, |wait| wait.max(SHORTEST))
 }
 
 #[cfg(test)]

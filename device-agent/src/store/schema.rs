@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// What leads from each version of the schema to the next.
-const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
+const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
 const FIRST: &str = "
 create table meta (key text primary key, value) without rowid;
 -- What was last seen at each path, so that an unchanged file is not sent again.
@@ -73,6 +73,18 @@ create table receipts (
     size integer not null, version_id text not null, received_at text not null
 );
 create index receipts_path on receipts (path_key, content_key);
+";
+
+const FOURTH: &str = "
+-- What became of the LAN's settings, and what ran from then on.
+create table lan_history (
+    number integer primary key autoincrement, at text not null, clock text not null, what text not null,
+    change_id text, code text, detail text, profile text not null
+);
+-- What somebody in front of the box asks for, until there is a verdict on it.
+create table lan_request (
+    id integer primary key check (id = 1), change_id text not null, number integer not null
+);
 ";
 
 /// Brings the database to the newest version, a step a transaction.

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +12,13 @@ use device_agent::{
     clock::Clock,
     health::Health,
     identity::sealing::SealingKey,
-    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal},
+    lan::{
+        applier::{Applier, Inbox, Parts},
+        desire::Reader,
+        fake::FakeLan,
+        journal::Journal,
+        pause::{Pauses, Waits},
+    },
     newest,
     store::Store,
 };
@@ -27,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::eventually;
 
+/// A test waits for no second attempt.
+const SHORT: Pauses = Pauses([Duration::from_millis(1); 3]);
 const STEPS: [&str; 4] = ["staged", "trying", "committing", "rollingBack"];
 
 /// A box with a fake interface, which can be started and killed.
@@ -65,19 +74,18 @@ impl Device {
             reserved: ReservedRanges::default(),
         };
         let interface = FakeLan::open(&self.folder()).unwrap();
-        let journal = Journal(self.store.clone());
-        let applier = Applier::resume(
-            interface,
-            journal,
-            Arc::clone(&self.clock),
+        let parts = Parts {
+            journal: Journal(self.store.clone()),
+            clock: Arc::clone(&self.clock),
             reader,
             reports,
-            self.health.clone(),
-        )
-        .await
-        .unwrap();
+            health: Arc::clone(&self.health),
+            waits: Waits::with(SHORT),
+        };
+        let applier = Applier::resume(interface, parts).await.unwrap();
+        let (_, local) = newest::queue(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(applier.run(wanted, CancellationToken::new()));
+        tasks.spawn(applier.run(Inbox { desired: wanted, local }, CancellationToken::new()));
         self.running = Some(Running { tasks, desired, reports: reported });
     }
 
@@ -398,6 +406,23 @@ async fn a_journal_that_names_no_change_lets_the_shadow_tell_it_again() {
         (!device.health.journal_corrupt.load(Ordering::Relaxed)).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_saved_by_others_is_noticed_with_the_next_word_from_the_cloud() {
+    let mut device = Device::new();
+    device.start().await;
+    device.want(&desired("a", 9));
+    device.verdict("a").await;
+    device.reports(|report| report["verdicts"][0]["changeId"] == "a").await;
+
+    let saved = fs::read_to_string(device.folder().join("saved.json")).unwrap();
+    device.tell("saved.json", &saved.replace("192.168.10.9/24", "192.168.10.77/24"));
+    device.want(&desired("a", 9));
+
+    let reports = device.reports(|report| report["lan"]["address"] == address(77)).await;
+    assert_eq!(reports.len(), 1);
+    assert!(device.health.lan_drift.load(Ordering::Relaxed));
 }
 
 #[tokio::test]

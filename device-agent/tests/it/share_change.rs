@@ -1,11 +1,23 @@
 //! A change of LAN and share together, on the fake interface and a real smbd: one trial, one verdict.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use device_agent::{
     clock::Clock,
     health::Health,
-    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal},
+    lan::{
+        applier::{Applier, Inbox, Parts},
+        desire::Reader,
+        fake::FakeLan,
+        history,
+        journal::Journal,
+        pause::{Pauses, Waits},
+    },
     newest,
     share::beside::WithShare,
     store::Store,
@@ -19,13 +31,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    eventually,
+    eventually, eventually_within,
     smbd::{Samba, THING, seal, write},
 };
 
 struct Device {
     samba: Samba,
     store: Store,
+    health: Arc<Health>,
     running: Option<(JoinSet<anyhow::Result<()>>, newest::Sender<Value>)>,
     reports: Option<newest::Receiver<Value>>,
 }
@@ -35,7 +48,8 @@ impl Device {
     async fn start() -> Self {
         let (samba, _) = Samba::started().await;
         let store = Store::open(&samba.state()).unwrap();
-        let mut this = Self { samba, store, running: None, reports: None };
+        let health = Health::new(Clock::system());
+        let mut this = Self { samba, store, health, running: None, reports: None };
         this.start_agent(true).await;
         this
     }
@@ -49,13 +63,17 @@ impl Device {
             reserved: ReservedRanges::default(),
         };
         let clock = Clock::system();
-        let health = Health::new(Arc::clone(&clock));
+        let health = Arc::clone(&self.health);
         let host = hosts.then(|| self.samba.host());
         let interface = WithShare { interface: FakeLan::open(&self.lan()).unwrap(), host };
         let journal = Journal(self.store.clone());
-        let applier = Applier::resume(interface, journal, clock, reader, reports, health).await.unwrap();
+        let waits =
+            Waits { drift: Duration::from_millis(20), ..Waits::with(Pauses([Duration::from_millis(1); 3])) };
+        let parts = Parts { journal, clock, reader, reports, health, waits };
+        let applier = Applier::resume(interface, parts).await.unwrap();
+        let (_, local) = newest::queue(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(applier.run(wanted, CancellationToken::new()));
+        tasks.spawn(applier.run(Inbox { desired: wanted, local }, CancellationToken::new()));
         self.running = Some((tasks, desired));
         self.reports = Some(reported);
     }
@@ -87,7 +105,8 @@ impl Device {
 
     async fn verdict(&self, change: &str) -> Verdict {
         let journal = Journal(self.store.clone());
-        eventually(&format!("a verdict on {change}"), || async {
+        // Three attempts, each of which may try to log in for ten seconds.
+        eventually_within(Duration::from_mins(1), &format!("a verdict on {change}"), || async {
             let verdicts = journal.verdicts(100).await.unwrap();
             verdicts.into_iter().find(|verdict| verdict.change_id.as_str() == change)
         })
@@ -212,4 +231,47 @@ async fn a_share_on_another_machine_is_not_changed_and_does_not_hinder_the_lan()
     let host = device.samba.host();
     host.check_login(Duration::from_secs(10)).await.unwrap();
     assert_eq!(host.saved().unwrap().name, "rx");
+}
+
+#[tokio::test]
+async fn a_change_that_says_nothing_of_the_share_keeps_it_and_is_not_taken_for_one_made_on_site() {
+    let mut device = Device::start().await;
+    let lan = |change: &str, host: u8| {
+        json!({"schema": 1, "changeId": change,
+            "lan": {"mode": "static", "address": format!("192.168.10.{host}/24")}})
+    };
+    device.want(device.wish("share", "rx2", "himitsu"));
+    assert_eq!(device.verdict("share").await.verdict, VerdictKind::Applied);
+
+    device.want(lan("good", 10));
+    assert_eq!(device.verdict("good").await.verdict, VerdictKind::Applied);
+    device.tell("probe-fault", code::ADDRESS_IN_USE);
+    device.want(lan("bad", 11));
+    assert_eq!(device.verdict("bad").await.verdict, VerdictKind::RolledBack);
+    device.kill().await;
+    device.start_agent(true).await;
+
+    assert!(device.is_new("rx2", "himitsu"));
+    let report = device.reports.as_mut().unwrap().recv().await.unwrap();
+    assert_eq!(
+        (&report["lan"]["address"], &report["share"]["name"]),
+        (&json!("192.168.10.10/24"), &json!("rx2"))
+    );
+    // What really is changed on site is the first that is noticed.
+    let saved = device.lan().join("saved.json");
+    let text = fs::read_to_string(&saved).unwrap();
+    write(&saved, &text.replace("192.168.10.10/24", "192.168.10.77/24"));
+    let on_site = eventually("it is noticed", || async {
+        let events = device.store.read(history::events).await.unwrap();
+        let on_site: Vec<_> = events.into_iter().filter(|event| event.what == "changed_on_site").collect();
+        (!on_site.is_empty()).then_some(on_site)
+    })
+    .await;
+    assert_eq!(on_site.len(), 1);
+    assert_eq!(json!(on_site[0].profile.lan)["address"], "192.168.10.77/24");
+    assert_eq!(on_site[0].profile.share.as_ref().unwrap().name, "rx2");
+    eventually("the alarm stands", || async {
+        device.health.lan_drift.load(Ordering::Relaxed).then_some(())
+    })
+    .await;
 }

@@ -28,7 +28,14 @@ use device_agent::{
     credentials::CredentialSource,
     health::Health,
     identity::sealing::SealingKey,
-    lan::{applier::Applier, desire::Reader, fake::FakeLan, journal::Journal, state::Machine},
+    lan::{
+        applier::{Applier, Parts},
+        desire::Reader,
+        fake::FakeLan,
+        journal::{Journal, Stamp},
+        pause::{Pauses, Waits},
+        state::Machine,
+    },
     newest,
     store::Store,
     upload::{Uploader, throttle::Throttle},
@@ -36,6 +43,7 @@ use device_agent::{
 use device_model::{
     lan::ReservedRanges,
     login::{LoginAnswer, LoginRequest, NonceAnswer},
+    outcome,
     upload::{
         CLOCK_HEADER, ContentHash, DIGEST_HEADER, OBSERVED_AT_HEADER, PATH_HEADER, Receipt, SEQUENCE_HEADER,
         UploadId,
@@ -599,7 +607,8 @@ async fn a_box_with_a_full_disk_still_starts_and_sends_what_it_has() {
     let idle: Machine =
         serde_json::from_value(json!({"current": {"lan": {"mode": "dhcp"}}, "state": {"phase": "idle"}}))
             .unwrap();
-    Journal(store.clone()).write(&idle, None).await.unwrap();
+    let stamp = Stamp { at: Clock::system().now(), clock: outcome::Clock::Synced };
+    Journal(store.clone()).write(&idle, None, stamp).await.unwrap();
     for name in ["a", "b", "c"] {
         bed.capture(name, name.as_bytes(), &Clock::system()).await;
     }
@@ -619,8 +628,15 @@ async fn a_box_with_a_full_disk_still_starts_and_sends_what_it_has() {
         sealing: SealingKey::load_or_make(&bed.state.path().join("sealing.key")).unwrap(),
         reserved: ReservedRanges::default(),
     };
-    let resume =
-        Applier::resume(lan, Journal(store), Clock::system(), reader, reports, Arc::clone(&bed.health));
+    let parts = Parts {
+        journal: Journal(store),
+        clock: Clock::system(),
+        reader,
+        reports,
+        health: Arc::clone(&bed.health),
+        waits: Waits::with(Pauses::default()),
+    };
+    let resume = Applier::resume(lan, parts);
     let applier = tokio::time::timeout(Duration::from_secs(5), resume).await.unwrap().unwrap();
     bed.serve(Clock::system()).await;
 

@@ -216,6 +216,8 @@ async fn agent_program(
         .env("RECEHUB_ROLE_ALIAS", cloud.output("RoleAlias")?)
         .env("RECEHUB_CA_FILE", cloud.ca_file.display())
         .env("RECEHUB_LAN_BACKEND", "fake")
+        // On a laptop nobody waits minutes for the next attempt.
+        .env("RECEHUB_LAN_RETRY_SECONDS", "1,1,1")
         .env("RECEHUB_LAN_FAKE_DIR", home.join("state/lan-fake").display());
     for (name, value) in share.hosting().await? {
         program = program.env(name, value);
