@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fs, path::Path, time::Duration};
 
 use device_model::outcome::code;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     lan::Fault,
@@ -13,6 +13,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(200);
 /// Of a single answer.
 const ANSWER_SECONDS: &str = "5";
+/// Of a whole login; smbclient would wait twice as long for an smbd that hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tries until it succeeds or the time is up; once at least.
 pub async fn check(credentials: &Path, port: u16, patience: Duration) -> Result<(), Fault> {
@@ -36,7 +38,10 @@ async fn once(credentials: &Path, name: &str, port: u16) -> Result<Said, Fault> 
     // Not this machine's configuration, which may be of another smbd.
     let words =
         [&service, "-s", "/dev/null", "-m", "SMB3", "-p", &port, "-t", ANSWER_SECONDS, "-c", "exit", "-A"];
-    run("smbclient", words.map(OsString::from).into_iter().chain([credentials.into()]), None).await
+    let login = run("smbclient", words.map(OsString::from).into_iter().chain([credentials.into()]), None);
+    timeout(PATIENCE, login).await.unwrap_or_else(|_| {
+        Err(Fault::new(code::SHARE_LOGIN, &format!("no answer for {} s", PATIENCE.as_secs())))
+    })
 }
 
 /// It stands in the first line of the credentials, so that both always belong together.
