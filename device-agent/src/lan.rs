@@ -26,7 +26,7 @@ use device_model::{
     shadow::{Effective, TrialPhase},
 };
 
-use crate::lan::state::Profile;
+use crate::lan::state::{Profile, Wish};
 
 /// Why the interface did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub trait LanInterface: Send + Sync + 'static {
     fn effective(&self) -> impl Future<Output = Option<Effective>> + Send;
     /// Returns once the cloud is reachable: without it no trial can be judged.
     fn judgeable(&self) -> impl Future<Output = ()> + Send;
-    /// What works now, before these settings are tried. A fault says that they cannot be tried as things
-    /// are; nothing was touched then.
-    fn baseline(&self, profile: &Profile) -> impl Future<Output = Result<Self::Baseline, Fault>> + Send;
+    /// What works now, before this is tried. A fault says that it cannot be tried as things are; nothing was
+    /// touched then.
+    fn baseline(&self, wish: &Wish) -> impl Future<Output = Result<Self::Baseline, Fault>> + Send;
     /// Puts settings on in such a way that a power cut takes them off again.
     fn try_on(&self, profile: &Profile) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Whether they work as well as what was there before.

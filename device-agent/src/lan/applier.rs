@@ -30,7 +30,7 @@ use crate::{
         journal::{Corrupt, Found, Journal, Stamp},
         pause::Waits,
         report,
-        state::{Event, Machine},
+        state::{Event, Machine, State},
     },
     newest,
     store::StoreError,
@@ -67,7 +67,8 @@ pub struct Applier<I: LanInterface> {
     verdicts: VecDeque<Verdict>,
     /// The newest wish that is not in hand yet.
     pending: Option<Desire>,
-    /// What worked before the trial that is under way.
+    /// What worked before the first attempt of the change in hand: what its attempts themselves have broken
+    /// is no excuse.
     baseline: Option<I::Baseline>,
     look_at: Instant,
 }
@@ -150,7 +151,7 @@ impl<I: LanInterface> Applier<I> {
             match self.wake(inbox).await {
                 Woken::Event(event) => self.advance(event).await?,
                 Woken::Ready(baseline) => {
-                    self.baseline = Some(baseline);
+                    self.baseline.get_or_insert(baseline);
                     self.advance(Event::Begin { boot_id: self.interface.boot_id() }).await?;
                 }
                 Woken::Desire(desire) => self.take(desire).await?,
@@ -168,6 +169,7 @@ impl<I: LanInterface> Applier<I> {
 
     /// Takes the state one step on: the journal has it before the network does.
     async fn advance(&mut self, event: Event) -> anyhow::Result<()> {
+        let is_on_site = matches!(event, Event::Drifted(_));
         let (machine, ending) = self.machine.clone().on(event)?;
         let verdict = ending.map(|ending| self.verdict(ending));
         // What stands in the journal already need not be written: a restart works on a full disk too.
@@ -179,6 +181,9 @@ impl<I: LanInterface> Applier<I> {
         }
         self.since = self.parts.clock.now();
         self.machine = machine;
+        if is_on_site || self.machine.state == State::Idle {
+            self.baseline = None;
+        }
         Health::set(&self.parts.health.lan_drift, self.machine.drifted_from.is_some());
         if let Some(verdict) = verdict {
             self.note(verdict);

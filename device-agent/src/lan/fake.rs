@@ -20,7 +20,10 @@ use serde_json::json;
 
 use crate::{
     durable,
-    lan::{Fault, LanInterface, state::Profile},
+    lan::{
+        Fault, LanInterface,
+        state::{Profile, Wish},
+    },
 };
 
 /// How often the gate is looked at while it is closed.
@@ -121,7 +124,7 @@ impl LanInterface for FakeLan {
         }
     }
 
-    async fn baseline(&self, _: &Profile) -> Result<(), Fault> {
+    async fn baseline(&self, _: &Wish) -> Result<(), Fault> {
         self.fault("baseline")
     }
 

@@ -34,7 +34,7 @@ use crate::{
             device::{Device, Stuck},
         },
         probe::{Baseline, Place, Probes, kernel},
-        state::Profile,
+        state::{Profile, Wish},
     },
 };
 
@@ -197,7 +197,7 @@ impl LanInterface for NetworkManager {
         }
     }
 
-    async fn baseline(&self, profile: &Profile) -> Result<Baseline, Fault> {
+    async fn baseline(&self, wish: &Wish) -> Result<Baseline, Fault> {
         let bus = Bus::connect().await?;
         let device = Device::find(&bus, self.name()).await?;
         let (_, running) = self.profile_of_now(&bus, &device).await?;
@@ -205,7 +205,7 @@ impl LanInterface for NetworkManager {
             Addressing::Static { address, gateway } => Some(Place { address: *address, gateway: *gateway }),
             Addressing::Dhcp => device.lease().await?,
         };
-        self.probes.baseline(profile, &running, place).await
+        self.probes.baseline(wish, &running, place).await
     }
 
     async fn try_on(&self, profile: &Profile) -> Result<(), Fault> {

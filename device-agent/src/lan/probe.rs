@@ -18,7 +18,7 @@ use crate::{
     lan::{
         Fault,
         probe::{kernel::Link, share::ShareLogin},
-        state::Profile,
+        state::{Profile, Wish},
     },
     shadow::round_trip::RoundTrip,
 };
@@ -29,6 +29,8 @@ const CONFLICT_PATIENCE: Duration = Duration::from_secs(1);
 const GATEWAY_PATIENCE: Duration = Duration::from_secs(10);
 /// What worked before is looked at with less patience: the pharmacy waits.
 const BASELINE_PATIENCE: Duration = Duration::from_secs(3);
+/// Who stands in front of a box whose line is down does not wait for that for long.
+const BASELINE_CLOUD_PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for a line that flaps to come back, and for a connection of its own.
 const CLOUD_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -59,16 +61,19 @@ pub struct Baseline {
     silent_dns: Vec<Ipv4Addr>,
     /// How a login at the share failed.
     share: Option<String>,
+    /// The box is not to be told from afar anyhow: somebody stands in front of it, and its line is down.
+    silent_cloud: bool,
 }
 
 impl Probes {
-    /// What works now, under `running`. A fault tells why these settings cannot be tried at all.
+    /// What works now, under `running`. A fault tells why this cannot be tried at all.
     pub async fn baseline(
         &self,
-        profile: &Profile,
+        wish: &Wish,
         running: &Profile,
         place: Option<Place>,
     ) -> Result<Baseline, Fault> {
+        let profile = &wish.profile;
         let link = self.link().await?;
         let way_out = kernel::way_out().await?;
         self.refuse_overlaps(&profile.lan).await?;
@@ -91,8 +96,12 @@ impl Probes {
             let place = place.filter(|_| self.share.is_hosted() && is_same)?;
             self.share.works(place.address.addr(), share_name(running)).await.err()
         };
-        let (silent_gateway, silent_dns, share) = tokio::join!(gateway, dns, share);
-        Ok(Baseline { way_out, was_a_way_out: link.is_a_way_out, silent_gateway, silent_dns, share })
+        // A change from afar begins only once the cloud has answered, and must leave it that way.
+        let silent_cloud = async { wish.local && !self.cloud.make(BASELINE_CLOUD_PATIENCE).await };
+        let (silent_gateway, silent_dns, share, silent_cloud) =
+            tokio::join!(gateway, dns, share, silent_cloud);
+        let was_a_way_out = link.is_a_way_out;
+        Ok(Baseline { way_out, was_a_way_out, silent_gateway, silent_dns, share, silent_cloud })
     }
 
     /// Whether these settings, which are on the interface, work as well. `lease` is what a DHCP server gave.
@@ -109,7 +118,7 @@ impl Probes {
             self.gateway(baseline, &link, place).await?;
             self.dns(profile, baseline).await?;
             self.share(profile, baseline, place).await?;
-            self.cloud().await
+            self.cloud(baseline).await
         };
         tokio::try_join!(self.refuse_conflict(&link, place.address.addr()), others)?;
         // All that took its time, and it is the one thing that must not be wrong.
@@ -272,7 +281,11 @@ impl Probes {
     }
 
     /// 7: the box can be told to go back.
-    async fn cloud(&self) -> Result<(), Fault> {
+    async fn cloud(&self, baseline: &Baseline) -> Result<(), Fault> {
+        if baseline.silent_cloud {
+            tracing::warn!("the cloud did not answer before the change either");
+            return Ok(());
+        }
         if self.cloud.make(CLOUD_PATIENCE).await {
             return Ok(());
         }

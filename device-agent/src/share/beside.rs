@@ -8,7 +8,10 @@ use device_model::{
 };
 
 use crate::{
-    lan::{Fault, LanInterface, state::Profile},
+    lan::{
+        Fault, LanInterface,
+        state::{Profile, Wish},
+    },
     share::ShareHost,
 };
 
@@ -56,7 +59,8 @@ impl<I: LanInterface> LanInterface for WithShare<I> {
         self.interface.judgeable().await;
     }
 
-    async fn baseline(&self, profile: &Profile) -> Result<Self::Baseline, Fault> {
+    async fn baseline(&self, wish: &Wish) -> Result<Self::Baseline, Fault> {
+        let profile = &wish.profile;
         let share_worked = match &self.host {
             Some(host) => host.check_login(Duration::ZERO).await.is_ok(),
             None if profile.share.is_some() && profile.share != self.interface.saved().await?.share => {
@@ -64,7 +68,7 @@ impl<I: LanInterface> LanInterface for WithShare<I> {
             }
             None => false,
         };
-        Ok(Baseline { interface: self.interface.baseline(profile).await?, share_worked })
+        Ok(Baseline { interface: self.interface.baseline(wish).await?, share_worked })
     }
 
     async fn try_on(&self, profile: &Profile) -> Result<(), Fault> {

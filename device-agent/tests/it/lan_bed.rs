@@ -21,7 +21,7 @@ use device_agent::{
         desire::{Desire, Reader},
         journal::{Found, Journal},
         pause::{Pauses, Waits},
-        state::{Machine, Profile},
+        state::{Machine, Profile, Wish},
     },
     newest,
     store::Store,
@@ -86,6 +86,10 @@ pub struct World {
     /// NetworkManager's: what it would put back.
     pub checkpoint: Option<Profile>,
     boot: u32,
+    /// How often it was asked what works.
+    baselines: u32,
+    /// Which answer to that each probe went by.
+    pub held_to: Vec<u32>,
     /// The settings of everything that was ever made to last, the newest last.
     pub lasted: Vec<Value>,
 }
@@ -93,7 +97,15 @@ pub struct World {
 impl World {
     fn new(saved: Profile) -> Self {
         let lasted = vec![json!(saved.lan)];
-        Self { running: saved.clone(), saved, checkpoint: None, boot: 0, lasted }
+        Self {
+            running: saved.clone(),
+            saved,
+            checkpoint: None,
+            boot: 0,
+            baselines: 0,
+            held_to: vec![],
+            lasted,
+        }
     }
 
     pub fn lose_power(&mut self) {
@@ -145,7 +157,7 @@ impl Lan {
 }
 
 impl LanInterface for Lan {
-    type Baseline = ();
+    type Baseline = u32;
 
     async fn reached(&self, step: TrialPhase) {
         drop(self.at(Point::Reached(step)).await);
@@ -171,8 +183,11 @@ impl LanInterface for Lan {
         }
     }
 
-    async fn baseline(&self, _: &Profile) -> Result<(), Fault> {
-        self.at(Point::Baseline).await
+    async fn baseline(&self, _: &Wish) -> Result<u32, Fault> {
+        self.at(Point::Baseline).await?;
+        let mut world = self.world();
+        world.baselines += 1;
+        Ok(world.baselines)
     }
 
     async fn try_on(&self, profile: &Profile) -> Result<(), Fault> {
@@ -186,7 +201,8 @@ impl LanInterface for Lan {
         self.at(Point::TriedOn).await
     }
 
-    async fn probe(&self, _: &Profile, (): &()) -> Result<(), Fault> {
+    async fn probe(&self, _: &Profile, baseline: &u32) -> Result<(), Fault> {
+        self.world().held_to.push(*baseline);
         self.at(Point::Probe).await
     }
 

@@ -102,6 +102,27 @@ async fn a_trial_that_fails_goes_back_to_what_was_set_on_site_while_it_waited() 
 }
 
 #[tokio::test]
+async fn each_attempt_is_held_to_what_worked_before_the_first_unless_somebody_on_site_changed_that() {
+    let ground = Ground::new();
+    let mut bed = bed(&ground).await;
+    let before = bed.world().held_to.len();
+    bed.want(&desired("b", 10));
+    for _ in 0..2 {
+        bed.until(Point::Probe).await.fail(code::SHARE_LOGIN);
+    }
+    let call = bed.until(Point::Judgeable).await;
+    change_on_site(&mut bed, 77);
+    call.go_on();
+    bed.settle(|_| None).await;
+    bed.want(&desired("c", 11));
+    bed.settle(|_| None).await;
+
+    let held_to = bed.world().held_to[before..].to_vec();
+    assert_eq!(bed.verdict("b").await.unwrap().verdict, VerdictKind::Applied);
+    assert_eq!(held_to, [2, 2, 4, 5], "counted from the first change of the bed");
+}
+
+#[tokio::test]
 async fn the_interface_that_does_not_say_what_it_has_saved_holds_up_nothing() {
     let ground = Ground::new();
     let mut bed = bed(&ground).await;

@@ -59,7 +59,7 @@ impl<I: LanInterface> Applier<I> {
             if let Some(event) = self.drift().await {
                 return Woken::Event(event);
             }
-            let baseline = match within(longest, self.interface.baseline(&wish.profile)).await {
+            let baseline = match within(longest, self.interface.baseline(wish)).await {
                 Ok(baseline) => baseline,
                 Err(Fault { code, detail }) => {
                     let setback = Setback { code, detail: Some(detail), at: clock.now() };
