@@ -3,6 +3,7 @@
 
 pub mod disk;
 pub mod faults;
+pub mod lan;
 pub mod prescriptions;
 pub mod receipt_computer;
 pub mod report;

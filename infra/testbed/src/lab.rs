@@ -3,9 +3,12 @@
 //!
 //! Nothing of it is in the machine's own network, and nothing of it outlives who made it.
 
+pub mod case;
 pub mod cloud_side;
 pub mod disk;
+pub mod fault;
 pub mod hub;
+pub mod judgement;
 pub mod owner;
 pub mod pharmacy;
 pub mod rogue;

@@ -63,6 +63,18 @@ enum Chaos {
         #[arg(long, default_value = "5")]
         rounds: NonZeroUsize,
     },
+    /// The pharmacy's side: no box is lost to a setting.
+    Lan {
+        /// So many changes, each with something that goes wrong.
+        #[arg(long, default_value = "40")]
+        cases: NonZeroUsize,
+        /// What decides about changes, faults and moments; any, unless given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Only faults in whose names this stands, e.g. "power cut".
+        #[arg(long, default_value = "")]
+        only: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -146,6 +158,14 @@ async fn run() -> Result<()> {
             let report = chaos::run(plan, |line| println!("{line}")).await?;
             println!("\n{report}");
             Ok(())
+        }
+        Command::Chaos { what: Chaos::Lan { cases, seed, only } } => {
+            let seed = seed.unwrap_or_else(rand::random);
+            println!("seed {seed}");
+            let plan = chaos::lan::Plan { seed, cases, only };
+            let report = chaos::lan::run(plan, |line| println!("{line}")).await?;
+            println!("\n{report}");
+            report.verdict()
         }
         Command::Lab { what } => lab(what).await,
         Command::Postgres { migrations } => postgres(migrations).await,

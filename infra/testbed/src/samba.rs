@@ -75,7 +75,7 @@ impl Share {
 
     /// What lets the share's user in, or not.
     pub async fn set_account(&self, is_open: bool) -> Result<Program> {
-        let flags = if is_open { "[U]" } else { "[UD]" };
+        let flags = if is_open { "[]" } else { "[D]" };
         let configuration = self.private.join("smb.conf");
         let edit = Program::new("pdbedit", "pdbedit").flag("-s", configuration.display()).arg("-r");
         Ok(edit.flag("-u", account().await?).flag("-c", flags))

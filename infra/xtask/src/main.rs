@@ -38,6 +38,8 @@ Recehub's commands:
                       a pharmacy in network namespaces that stays: box, switch, receipt computer (needs root)
   cargo xtask chaos capture [--files N] [--seed S] [--rounds N]
                       has agent, API, Postgres, S3, line and disk fail while 10,000 files are saved
+  cargo xtask chaos lan [--cases N] [--seed S] [--only WORDS]
+                      changes of the LAN, each with something that goes wrong in the middle of it (needs root)
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
 ";
 

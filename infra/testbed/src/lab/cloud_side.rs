@@ -12,6 +12,8 @@ pub const GATEWAY: &str = "10.64.0.1";
 /// The provider's network. It is none of the ranges that the fleet API knows to be a line's, so that only
 /// the box itself can see that a pharmacy's network overlaps with it.
 pub const NETWORK: &str = "10.64.0.0/16";
+/// Of its own: else a bridge has that of some cable, and becomes another when that is pulled out.
+const MAC: &str = "02:00:00:00:00:fe";
 /// Where the doors stand.
 const DOORS: &str = "203.0.113.10";
 /// The name in the certificates of the doors.
@@ -35,7 +37,7 @@ pub enum Wan {
 impl CloudSide {
     pub async fn build(bed: &Testbed, logs: &Path) -> Result<Self> {
         let setup = format!(
-            "ip link set lo up\nip addr add {DOORS}/32 dev lo\nip link add isp0 type bridge\n\
+            "ip link set lo up\nip addr add {DOORS}/32 dev lo\nip link add isp0 address {MAC} type bridge\n\
              ip addr add {GATEWAY}/16 dev isp0\nip link set isp0 up"
         );
         let space = Space::open("lab-cloud", logs, &setup).await?;
@@ -58,7 +60,8 @@ impl CloudSide {
         );
         self.space.run(&plug).await?;
         let start = format!(
-            "ip addr add {address}/16 dev wan0\nip link set wan0 up\n\
+            "ip link set wan0 address 02:00:00:00:{number:02x}:02\nip addr add {address}/16 dev wan0\n\
+             ip link set wan0 up\n\
              ip route add default via {GATEWAY} dev wan0 metric 10"
         );
         hub.run(&start).await.map(drop)

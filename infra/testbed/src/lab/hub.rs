@@ -62,7 +62,14 @@ impl Hub {
         let logs = bed.folder.join("log");
         let smbd = one.share.smbd(&logs, &format!("smbd-{}", one.thing)).await?;
         let disk = Disk::make(folder.join("disk"), &one.home).await?;
-        let agent = one.agent_program().clone().env("RECEHUB_WAN_INTERFACE", "wan0");
+        let agent = one
+            .agent_program()
+            .clone()
+            .env("RECEHUB_LAN_BACKEND", "network-manager")
+            .env("RECEHUB_LAN_INTERFACE", "lan0")
+            .env("RECEHUB_WAN_INTERFACE", "wan0")
+            // What came to nothing is tried again soon: nobody waits for ten minutes here.
+            .env("RECEHUB_LAN_RETRY_SECONDS", "1,1,1");
         let (space, bus, network_manager, hijacker) = (None, None, None, None);
         Ok(Self { one, number, agent, smbd, space, disk, bus, network_manager, hijacker, given, logs })
     }
@@ -127,7 +134,8 @@ impl Hub {
 
     pub async fn start_share(&mut self) -> Result<()> {
         let mut process = self.space()?.inside(&self.smbd)?.start(&self.logs)?;
-        self.until_runs(&format!("grep -q ':{SMB_PORT:04X} ' /proc/net/tcp"), &mut process).await?;
+        self.until_runs(&format!("grep -q ':{SMB_PORT:04X} 00000000:0000 0A ' /proc/net/tcp"), &mut process)
+            .await?;
         self.one.smbd = Some(process);
         Ok(())
     }

@@ -20,6 +20,8 @@ use crate::{
 
 /// The addresses that the router hands out.
 pub const LEASES: &str = "192.168.10.100,192.168.10.150,255.255.255.0,120";
+/// Of its own: else a bridge has that of some cable, and becomes another when that is pulled out.
+const MAC: &str = "02:00:00:00:00:01";
 /// A name server that is there and never answers.
 pub const HANGING_DNS: Ipv4Addr = Ipv4Addr::new(192, 168, 10, 53);
 
@@ -45,7 +47,7 @@ impl Router {
     /// A router that works.
     pub async fn build(folder: &Path, logs: &Path, name: &str) -> Result<Self> {
         let setup = format!(
-            "ip link set lo up\nip link add sw0 type bridge\nip addr add {ROUTER}/24 dev sw0\n\
+            "ip link set lo up\nip link add sw0 address {MAC} type bridge\nip addr add {ROUTER}/24 dev sw0\n\
              ip addr add {HANGING_DNS}/32 dev sw0\nip link set sw0 up"
         );
         let space = Space::open(&format!("{name}-switch"), logs, &setup).await?;

@@ -25,12 +25,13 @@ pub struct Settings {
 
 impl Settings {
     pub async fn of(hub: &Hub) -> Result<Self> {
-        let addresses = json(hub, "ip -json -4 addr show dev lan0").await?;
+        let addresses = json(hub, "ip -json addr show dev lan0").await?;
         let interface = addresses.get(0).context("there is no lan0")?;
         let of_interface = interface["addr_info"].as_array().into_iter().flatten();
         let routes = json(hub, "ip -json -4 route show dev lan0").await?;
         Ok(Self {
             addresses: of_interface
+                .filter(|one| one["family"] == "inet")
                 .map(|one| format!("{}/{}", text(&one["local"]), one["prefixlen"]))
                 .collect(),
             routes: routes

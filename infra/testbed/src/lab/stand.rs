@@ -100,7 +100,7 @@ fn welcome(lab: &Lab) -> String {
         lines.push(format!("\n  {}", pharmacy.hub.one.thing));
         for (name, what) in [
             ("box", "e.g. nmcli device, ip addr, ip route"),
-            ("receipt-computer", "e.g. ping 192.168.10.1"),
+            ("receipt-computer", "e.g. ip neigh, smbclient"),
             ("switch", "e.g. ip link set box down"),
         ] {
             lines.push(format!("    {} COMMAND...   {what}", at(&format!("{name}-{number}"))));

@@ -1,6 +1,6 @@
 //! The lab itself: a box in a pharmacy of its own, out of reach of this machine's network.
 
-use std::fs;
+use std::{fs, net::Ipv4Addr};
 
 use testbed::{
     lab::{
@@ -8,6 +8,8 @@ use testbed::{
         hub::Hub,
         owner::{MARK, sweep},
         pharmacy::Pharmacy,
+        rogue::{Answer, Lease},
+        router::Dhcp,
         settings::{Settings, way_out},
     },
     process::Program,
@@ -57,6 +59,35 @@ async fn a_power_cut_takes_what_was_not_synced_and_gives_another_boot() {
     // Somebody else's sync may have taken its name along, not its content.
     let look = format!("cd {home}; test -s kept; test ! -s lost; test ! -e /run/lost");
     pharmacy.hub.space().unwrap().run(&look).await.unwrap();
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_router_hands_out_addresses_refuses_to_or_misleads_as_it_is_told() {
+    let Some(mut lab) = lab(1).await else { return };
+    let pharmacy = &mut lab.pharmacies[0];
+    has_address(pharmacy).await;
+    let up = "nmcli connection modify lan ipv4.dhcp-timeout 2; nmcli connection up lan";
+    let foreign = Lease {
+        address: Ipv4Addr::new(198, 51, 100, 77),
+        prefix: 24,
+        router: Ipv4Addr::new(198, 51, 100, 1),
+        takes_all: false,
+    };
+
+    for dhcp in [Dhcp::Silent, Dhcp::Rogue(Answer::Nak)] {
+        pharmacy.router.set_dhcp(dhcp).await.unwrap();
+        assert!(pharmacy.hub.space().unwrap().run(up).await.is_err(), "{dhcp:?}");
+    }
+    pharmacy.router.set_dhcp(Dhcp::Rogue(Answer::Lease(foreign))).await.unwrap();
+    pharmacy.hub.space().unwrap().run(up).await.unwrap();
+    let misled = Settings::of(&pharmacy.hub).await.unwrap();
+    pharmacy.router.set_dhcp(Dhcp::Good).await.unwrap();
+    pharmacy.hub.space().unwrap().run(up).await.unwrap();
+    let good = Settings::of(&pharmacy.hub).await.unwrap();
+
+    assert_eq!(misled.address(), Some("198.51.100.77"));
+    assert!(good.address().unwrap().starts_with("192.168.10.1"), "{good:?}");
     lab.stop().await.unwrap();
 }
 

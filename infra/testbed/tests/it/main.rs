@@ -5,6 +5,7 @@
 mod bad_input;
 mod chaos;
 mod identity;
+mod lab_faults;
 mod lab_topology;
 mod lan_change;
 mod line;
