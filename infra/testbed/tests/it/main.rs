@@ -6,6 +6,7 @@ mod bad_input;
 mod chaos;
 mod identity;
 mod lab_faults;
+mod lab_network_manager;
 mod lab_topology;
 mod lan_change;
 mod line;
