@@ -6,7 +6,7 @@ use std::{fs::File, io::Write, path::Path, time::Duration};
 use anyhow::Result;
 use tempfile::TempDir;
 
-use crate::{process::Program, wait::until};
+use crate::{ext4, process::Program, wait::until};
 
 const BYTES: u64 = 96 * 1024 * 1024;
 const FILLER: &str = "filler";
@@ -22,10 +22,7 @@ pub struct Disk {
 impl Disk {
     pub async fn make() -> Result<Self> {
         let disk = Self { root: tempfile::tempdir()?, images: tempfile::tempdir()?, mounts: 0 };
-        File::create(disk.image())?.set_len(BYTES)?;
-        // -m 0: nothing is kept back for root, who the agent may be here.
-        let make = Program::new("mkfs", "/usr/sbin/mkfs.ext4").arg("-q").arg("-F").flag("-m", 0);
-        make.arg(disk.image().display().to_string()).output().await?;
+        ext4::make(&disk.image(), BYTES, None).await?;
         disk.mount().await?;
         Ok(disk)
     }

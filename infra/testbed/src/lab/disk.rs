@@ -2,16 +2,14 @@
 //! cut it loses what was not synced.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Result;
 
-use crate::{lab::space::Space, process::Program, wait::until};
+use crate::{ext4, lab::space::Space, process::Program, wait::until};
 
-/// Sparse: what is not written takes no room.
 const BYTES: u64 = 256 * 1024 * 1024;
 const BOUND: Duration = Duration::from_secs(10);
 
@@ -24,13 +22,9 @@ pub struct Disk {
 impl Disk {
     /// A disk with what is in `root`, in whose place it is to be mounted, unless there is one from before.
     pub async fn make(image: PathBuf, root: &Path) -> Result<Self> {
-        if image.exists() {
-            return Ok(Self { image, root: root.to_owned() });
+        if !image.exists() {
+            ext4::make(&image, BYTES, Some(root)).await?;
         }
-        File::create(&image)?.set_len(BYTES)?;
-        // -m 0: nothing is kept back for root, who the agent may be here.
-        let make = Program::new("mkfs", "/usr/sbin/mkfs.ext4").arg("-q").arg("-F").flag("-m", 0);
-        make.flag("-d", root.display()).arg(image.display().to_string()).output().await?;
         Ok(Self { image, root: root.to_owned() })
     }
 
