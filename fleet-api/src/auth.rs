@@ -14,7 +14,7 @@ use crate::{
     fleet::{
         Fleet,
         actor::{Actor, Origin, Proof},
-        tokens::Scope,
+        tokens::{Scope, Scopes},
     },
 };
 
@@ -24,6 +24,8 @@ pub struct Reader(pub Actor);
 pub struct Changer(pub Actor);
 /// Someone with an API token that may do all there is.
 pub struct Admin(pub Actor);
+/// Someone with an API token that may see the original paths of prescriptions.
+pub struct PathReader(pub Actor);
 /// A box with a session that has not ended and a certificate that is good.
 pub struct Device(pub ThingName);
 /// From where the request came, as far as is known.
@@ -35,13 +37,23 @@ macro_rules! scoped {
             type Rejection = ApiError;
 
             async fn from_request_parts(parts: &mut Parts, fleet: &Fleet) -> Result<Self, ApiError> {
-                holder(parts, fleet, $scope).await.map(Self)
+                let (scopes, actor) = holder(parts, fleet).await?;
+                if scopes.scope < $scope { Err(ApiError::Forbidden) } else { Ok(Self(actor)) }
             }
         }
     )* };
 }
 
 scoped!(Reader needs Scope::Read, Changer needs Scope::Change, Admin needs Scope::Admin);
+
+impl FromRequestParts<Fleet> for PathReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, fleet: &Fleet) -> Result<Self, ApiError> {
+        let (scopes, actor) = holder(parts, fleet).await?;
+        if scopes.paths { Ok(Self(actor)) } else { Err(ApiError::Forbidden) }
+    }
+}
 
 impl FromRequestParts<Fleet> for Device {
     type Rejection = ApiError;
@@ -60,16 +72,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Origination {
     }
 }
 
-async fn holder(parts: &Parts, fleet: &Fleet, needed: Scope) -> Result<Actor, ApiError> {
+async fn holder(parts: &Parts, fleet: &Fleet) -> Result<(Scopes, Actor), ApiError> {
     let holder = fleet.token_holder(bearer(parts)?).await?;
     let holder = holder.ok_or(ApiError::Unauthenticated)?;
-    if holder.scope < needed {
-        return Err(ApiError::Forbidden);
-    }
-    Ok(Actor {
-        ip: peer(parts),
-        ..Actor::new(format!("token:{}", holder.name), Proof::ApiToken, Origin::Api)
-    })
+    let actor = Actor::new(format!("token:{}", holder.name), Proof::ApiToken, Origin::Api);
+    Ok((holder.scopes, Actor { ip: peer(parts), ..actor }))
 }
 
 fn bearer(parts: &Parts) -> Result<&str, ApiError> {

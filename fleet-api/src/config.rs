@@ -1,9 +1,11 @@
-//! All configuration, read from the environment in one go; every fault is told at once.
+//! All configuration, read from environment and file in one go; every fault is told at once.
 
 use std::{fmt, net::SocketAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use device_model::lan::ReservedRanges;
+
+use crate::settings::Settings;
 
 /// What `serve` needs.
 #[derive(Clone)]
@@ -65,6 +67,18 @@ impl fmt::Display for ConfigFaults {
 }
 
 impl Config {
+    /// From the environment and the file; a name in the file that means nothing here is a fault too.
+    pub fn load(settings: &Settings) -> Result<Self, ConfigFaults> {
+        let read = Self::read(|name| settings.get(name));
+        let unasked = settings.unasked();
+        if unasked.is_empty() {
+            return read;
+        }
+        let mut faults = read.err().map(|faults| faults.0).unwrap_or_default();
+        faults.extend(unasked.iter().map(|name| format!("{name} in the file means nothing here")));
+        Err(ConfigFaults(faults))
+    }
+
     pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
         let mut env = Reader { var: &var, faults: Vec::new() };
         let listen = env.parsed("FLEET_API_LISTEN", "an address such as 127.0.0.1:8080");

@@ -35,6 +35,8 @@ pub enum ApiError {
     ThingEnrolled(ThingName),
     #[error("an API token has this name already")]
     TokenExists,
+    #[error("no API token has this name")]
+    UnknownToken,
     #[error("the thing's settings are not those of the ETag any more")]
     EtagMismatch,
     #[error("this Idempotency-Key was used for another request")]
@@ -91,6 +93,7 @@ impl ApiError {
             Self::ChangeClosed(_) => ("change-closed", StatusCode::CONFLICT),
             Self::PharmacyExists(_) => ("pharmacy-exists", StatusCode::CONFLICT),
             Self::ThingEnrolled(_) => ("thing-enrolled", StatusCode::CONFLICT),
+            Self::UnknownToken => ("unknown-token", StatusCode::NOT_FOUND),
             Self::TokenExists => ("token-exists", StatusCode::CONFLICT),
             Self::EtagMismatch => ("etag-mismatch", StatusCode::PRECONDITION_FAILED),
             Self::IdempotencyKeyReused => ("idempotency-key-reused", StatusCode::UNPROCESSABLE_ENTITY),

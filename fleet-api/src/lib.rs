@@ -21,6 +21,7 @@ pub mod limits;
 pub mod router;
 pub mod routes;
 pub mod server;
+pub mod settings;
 pub mod slack;
 pub mod store;
 pub mod telemetry;
