@@ -29,6 +29,14 @@ pub enum ApiError {
     ChangeOpen(ChangeId),
     #[error("change {0} is closed already")]
     ChangeClosed(ChangeId),
+    #[error("change {0} is not one that can be retried: only what ended without being applied can")]
+    NotRetryable(ChangeId),
+    #[error("the events after that id are not kept any more: read the lists, then follow from now")]
+    FeedGone,
+    #[error("too many follow the events already")]
+    TooManyFollowers,
+    #[error("nobody knows what ran before change {0}")]
+    NothingToRevertTo(ChangeId),
     #[error("a pharmacy has the code {0} already")]
     PharmacyExists(String),
     #[error("{0} has a certificate already: revoke it first")]
@@ -91,6 +99,10 @@ impl ApiError {
             Self::WrongMethod => ("wrong-method", StatusCode::METHOD_NOT_ALLOWED),
             Self::ChangeOpen(_) => ("change-open", StatusCode::CONFLICT),
             Self::ChangeClosed(_) => ("change-closed", StatusCode::CONFLICT),
+            Self::NotRetryable(_) => ("change-not-retryable", StatusCode::CONFLICT),
+            Self::FeedGone => ("events-gone", StatusCode::GONE),
+            Self::TooManyFollowers => ("too-many-followers", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NothingToRevertTo(_) => ("nothing-to-revert-to", StatusCode::CONFLICT),
             Self::PharmacyExists(_) => ("pharmacy-exists", StatusCode::CONFLICT),
             Self::ThingEnrolled(_) => ("thing-enrolled", StatusCode::CONFLICT),
             Self::UnknownToken => ("unknown-token", StatusCode::NOT_FOUND),

@@ -6,6 +6,7 @@
 //! [`revocation`] say who a box is; [`uploads`] takes its prescriptions into the bucket and the ledger.
 
 pub mod actor;
+mod again;
 pub mod audit;
 pub mod change;
 pub mod changes;
@@ -16,12 +17,17 @@ pub mod dispatch;
 mod drift;
 pub mod enrolment;
 pub mod events;
+pub mod feed;
 mod foreign;
 mod judgement;
 pub mod login;
+pub mod places;
+pub mod presence;
 pub mod revocation;
 pub mod sealing;
 pub mod secret;
+pub mod stats;
+pub mod status;
 pub mod tokens;
 pub mod uploads;
 
@@ -29,7 +35,7 @@ use std::sync::Arc;
 
 use device_model::lan::ReservedRanges;
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -45,6 +51,8 @@ use crate::{
 pub struct Fleet {
     parts: Arc<Parts>,
     under_way: TaskTracker,
+    /// A seat for each follower of the feed.
+    followers: Arc<Semaphore>,
 }
 
 /// What the verbs stand on.
@@ -72,7 +80,8 @@ pub struct Rules {
 
 impl Fleet {
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), under_way: TaskTracker::new() }
+        let followers = Arc::new(Semaphore::new(feed::FOLLOWERS));
+        Self { parts: Arc::new(parts), under_way: TaskTracker::new(), followers }
     }
 
     pub fn db(&self) -> &PgPool {
@@ -101,6 +110,11 @@ impl Fleet {
     pub async fn finish(&self) {
         self.under_way.close();
         self.under_way.wait().await;
+    }
+
+    /// True once the process ends: nothing that can be taken up again later goes on.
+    fn is_finishing(&self) -> bool {
+        self.under_way.is_closed()
     }
 
     /// Resolves when a change may be waiting to be carried.

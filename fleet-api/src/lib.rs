@@ -40,7 +40,7 @@ use crate::{
     aws::{bucket::S3Bucket, clients, sts::StsEndpoint},
     clock::SystemClock,
     config::Config,
-    fleet::{Fleet, Parts, Rules, collect, dispatch, events, revocation, sealing::PathKeys},
+    fleet::{Fleet, Parts, Rules, collect, dispatch, events, presence, revocation, sealing::PathKeys},
     lifecycle::Tasks,
 };
 
@@ -51,6 +51,8 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 const RESTED: Duration = Duration::from_secs(1);
 /// How often the dispatcher and the housekeeping look without being nudged.
 const EVERY_MINUTE: Duration = Duration::from_mins(1);
+/// How often the fleet index is read for what no event came for.
+const EVERY_TEN_MINUTES: Duration = Duration::from_mins(10);
 /// How often it is looked for revocations that AWS was not told of.
 const EVERY_TEN_SECONDS: Duration = Duration::from_secs(10);
 
@@ -61,6 +63,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut tasks = Tasks::new();
     tasks.spawn(dispatch::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
     tasks.spawn(collect::run(fleet.clone(), config.reconcile, config.reconcile_all, stop.clone()));
+    tasks.spawn(presence::run(fleet.clone(), EVERY_TEN_MINUTES, stop.clone()));
     tasks.spawn(events::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
     tasks.spawn(revocation::run(fleet.clone(), EVERY_TEN_SECONDS, EVERY_MINUTE, stop.clone()));
     tasks.spawn({

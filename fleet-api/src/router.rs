@@ -15,7 +15,9 @@ use crate::{
     error::ApiError,
     fleet::Fleet,
     limits::BODY_LIMIT,
-    routes::{audit, changes, device, devices, events, health, lan, pharmacies, uploads},
+    routes::{
+        audit, changes, device, devices, events, feed, health, lan, pharmacies, places, stats, uploads,
+    },
 };
 
 /// Everything but an upload is a small JSON document.
@@ -36,14 +38,24 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .route("/readyz", get(health::ready))
         .route("/v1/pharmacies", get(pharmacies::list).post(pharmacies::add))
         .route("/v1/pharmacies/{code}", get(pharmacies::one))
+        .route("/v1/pharmacies/{code}/assignments", get(places::of_pharmacy))
         .route("/v1/devices", get(devices::list).post(devices::register))
         .route("/v1/devices/{thing}", get(devices::one))
         .route("/v1/devices/{thing}/revoke", post(devices::revoke))
+        .route("/v1/devices/{thing}/replace", post(places::replace))
+        .route("/v1/devices/{thing}/pharmacy", put(places::move_box))
+        .route("/v1/devices/{thing}/assignments", get(places::of_box))
+        .route("/v1/devices/{thing}/tags", put(places::tag))
         .route("/v1/devices/{thing}/lan", get(lan::show).put(lan::change))
         .route("/v1/changes", get(changes::list))
         .route("/v1/changes/{id}", get(changes::one))
         .route("/v1/changes/{id}/cancel", post(changes::cancel))
+        .route("/v1/changes/{id}/retry", post(changes::retry))
+        .route("/v1/changes/{id}/revert", post(changes::revert))
         .route("/v1/uploads", get(uploads::list))
+        .route("/v1/uploads/{id}/path", get(uploads::path))
+        .route("/v1/stats", get(stats::show))
+        .route("/v1/events", get(feed::follow))
         .route("/v1/audit", get(audit::list))
         .route("/v1/device/enroll", post(device::enroll))
         .route("/v1/device/nonce", post(device::nonce))

@@ -5,9 +5,12 @@ pub mod changes;
 pub mod device;
 pub mod devices;
 pub mod events;
+pub mod feed;
 pub mod health;
 pub mod lan;
 pub mod pharmacies;
+pub mod places;
+pub mod stats;
 pub mod uploads;
 
 use axum::{
@@ -152,6 +155,15 @@ pub fn reason(given: Option<&str>) -> Result<Option<&str>, ApiError> {
         faults.add("reason", FaultCode::BadCharacter);
     }
     Ok(faults.unless_any(given)?)
+}
+
+/// Judges a pharmacy's code that somebody refers to.
+pub fn code(given: Option<&str>) -> Result<(), ApiError> {
+    let mut faults = Faults::default();
+    if given.is_some_and(|code| code.chars().any(char::is_control)) {
+        faults.add("pharmacy", FaultCode::BadCharacter);
+    }
+    Ok(faults.unless_any(())?)
 }
 
 /// A body that may be left out.

@@ -1,8 +1,12 @@
-//! The named shadow `lan` of a thing: where wishes travel to the box and its answers come back.
+//! The named shadows of a thing: `lan`, where wishes travel to the box and its answers come back, and
+//! `status`, where it says how it is.
 
 use async_trait::async_trait;
 use aws_sdk_iotdataplane::{Client, error::SdkError, primitives::Blob};
-use device_model::{shadow::LAN_SHADOW, thing_name::ThingName};
+use device_model::{
+    shadow::{LAN_SHADOW, STATUS_SHADOW},
+    thing_name::ThingName,
+};
 use serde_json::{Value, json};
 
 /// Both sides of a shadow as they stood at a version.
@@ -27,6 +31,9 @@ pub trait Shadows: Send + Sync + 'static {
     /// None: there is no such shadow yet.
     async fn read(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>>;
 
+    /// How the box says it is, its reported side; None: it has not said anything yet.
+    async fn read_status(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>>;
+
     /// Merges `patch` into the desired side, if the shadow still is at `version`.
     async fn write_desired(
         &self,
@@ -39,24 +46,11 @@ pub trait Shadows: Send + Sync + 'static {
 #[async_trait]
 impl Shadows for Client {
     async fn read(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
-        let answer = self.get_thing_shadow().thing_name(thing.as_str()).shadow_name(LAN_SHADOW).send().await;
-        let payload = match answer {
-            Ok(answer) => answer.payload.unwrap_or_else(|| Blob::new("")),
-            Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => {
-                return Ok(None);
-            }
-            Err(error) => return Err(anyhow::Error::from(error).context("GetThingShadow")),
-        };
-        let document: Value = serde_json::from_slice(payload.as_ref())?;
-        let side = |name: &str| match &document["state"][name] {
-            Value::Null => json!({}),
-            side => side.clone(),
-        };
-        Ok(Some(Shadow {
-            version: version_of(&document)?,
-            desired: side("desired"),
-            reported: side("reported"),
-        }))
+        read(self, thing, LAN_SHADOW).await
+    }
+
+    async fn read_status(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
+        read(self, thing, STATUS_SHADOW).await
     }
 
     async fn write_desired(
@@ -88,6 +82,23 @@ impl Shadows for Client {
             Err(error) => Err(anyhow::Error::from(error).context("UpdateThingShadow")),
         }
     }
+}
+
+async fn read(client: &Client, thing: &ThingName, name: &str) -> anyhow::Result<Option<Shadow>> {
+    let answer = client.get_thing_shadow().thing_name(thing.as_str()).shadow_name(name).send().await;
+    let payload = match answer {
+        Ok(answer) => answer.payload.unwrap_or_else(|| Blob::new("")),
+        Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => {
+            return Ok(None);
+        }
+        Err(error) => return Err(anyhow::Error::from(error).context("GetThingShadow")),
+    };
+    let document: Value = serde_json::from_slice(payload.as_ref())?;
+    let side = |name: &str| match &document["state"][name] {
+        Value::Null => json!({}),
+        side => side.clone(),
+    };
+    Ok(Some(Shadow { version: version_of(&document)?, desired: side("desired"), reported: side("reported") }))
 }
 
 fn version_of(document: &Value) -> anyhow::Result<i64> {

@@ -8,11 +8,15 @@ use aws_sdk_iot::{
     error::SdkError,
     types::{CertificateStatus, ThingPrincipalType, TopicRuleDestinationStatus},
 };
+use chrono::{DateTime, Utc};
 use device_model::thing_name::ThingName;
 
 /// As many as AWS gives at a time.
 const PAGE: i32 = 250;
 const BETWEEN_PAGES: Duration = Duration::from_millis(150);
+const INDEX: &str = "AWS_Things";
+/// As many as the index gives at a time.
+const INDEX_PAGE: i32 = 100;
 
 /// A certificate just issued.
 #[derive(Debug, Clone)]
@@ -27,6 +31,24 @@ pub struct Registered {
     pub active: bool,
     /// Every thing that it is attached to.
     pub things: Vec<String>,
+}
+
+/// Whether a thing is connected, as the fleet index knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    pub thing: String,
+    pub connected: bool,
+    /// Since when.
+    pub at: DateTime<Utc>,
+    pub reason: Option<String>,
+}
+
+/// A page of the fleet index: of things that have ever been connected.
+#[derive(Debug, Clone, Default)]
+pub struct Connectivity {
+    pub things: Vec<Indexed>,
+    /// None: this was the last page.
+    pub next: Option<String>,
 }
 
 #[async_trait]
@@ -45,6 +67,9 @@ pub trait Things: Send + Sync + 'static {
 
     /// None: there is no such certificate.
     async fn certificate(&self, certificate_id: &str) -> anyhow::Result<Option<Registered>>;
+
+    /// Who is connected, as the fleet index knows it: the page at `after`.
+    async fn connectivity(&self, after: Option<&str>) -> anyhow::Result<Connectivity>;
 
     async fn confirm_destination(&self, token: &str) -> anyhow::Result<()>;
 
@@ -136,6 +161,23 @@ impl Things for Client {
             active: described.status == Some(CertificateStatus::Active),
             things: attached.things.unwrap_or_default(),
         }))
+    }
+
+    async fn connectivity(&self, after: Option<&str>) -> anyhow::Result<Connectivity> {
+        let search = self.search_index().index_name(INDEX).query_string("thingName:*");
+        let page = search.max_results(INDEX_PAGE).set_next_token(after.map(str::to_owned)).send().await;
+        let page = page.map_err(|error| anyhow::Error::from(error).context("SearchIndex"))?;
+        let things = page.things.unwrap_or_default().into_iter().filter_map(|found| {
+            let connectivity = found.connectivity?;
+            Some(Indexed {
+                thing: found.thing_name?,
+                connected: connectivity.connected?,
+                // Left out for a thing that never was connected.
+                at: connectivity.timestamp.and_then(DateTime::from_timestamp_millis)?,
+                reason: connectivity.disconnect_reason,
+            })
+        });
+        Ok(Connectivity { things: things.collect(), next: page.next_token })
     }
 
     async fn confirm_destination(&self, token: &str) -> anyhow::Result<()> {

@@ -40,7 +40,8 @@ pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
     match command {
         Command::Create { name, scope, days } => {
             let scopes = Scopes::parse(&scope);
-            let scopes = scopes.context("the scope must be read, change or admin, with `,paths` or without")?;
+            let scopes =
+                scopes.context("the scope must be read, change or admin, with `,paths` or without")?;
             println!("{}", tokens::create(&db, &name, scopes, TimeDelta::days(days.into()), &by, now).await?);
         }
         Command::List => {
@@ -55,7 +56,9 @@ pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
                 println!(
                     "{}\t{}\t{}\t{}\t{used}\t{state}",
                     token.name,
-                    Scopes::of(&token.scope, token.paths).map(|scopes| scopes.to_string()).unwrap_or_default(),
+                    Scopes::of(&token.scope, token.paths)
+                        .map(|scopes| scopes.to_string())
+                        .unwrap_or_default(),
                     shown(token.created_at),
                     shown(token.expires_at),
                 );

@@ -14,6 +14,10 @@ use device_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::error::ApiError;
+
+const MAX_KEY: usize = 255;
+
 /// What somebody wants, as typed. `Default` is an empty wish, which is refused field by field.
 #[derive(Clone, Default)]
 pub struct Wish {
@@ -51,6 +55,15 @@ pub struct Settings {
     pub probe: ProbePolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+}
+
+/// What a wish would do.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub before: Option<Settings>,
+    pub after: Settings,
+    /// The open change whose place it would take.
+    pub replaces: Option<ChangeId>,
 }
 
 /// A change from its wish to its end.
@@ -115,6 +128,18 @@ pub enum Withdrawing {
     Cancel,
     Expire,
     Supersede,
+}
+
+impl Conditions {
+    /// The key, if it is one.
+    pub fn key(&self) -> Result<Option<&str>, ApiError> {
+        match self.idempotency_key.as_deref() {
+            Some(key) if key.is_empty() || key.len() > MAX_KEY => {
+                Err(ApiError::malformed("Idempotency-Key must have 1 to 255 characters"))
+            }
+            key => Ok(key),
+        }
+    }
 }
 
 impl Wish {

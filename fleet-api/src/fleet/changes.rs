@@ -11,12 +11,10 @@ use crate::{
         Fleet,
         actor::Actor,
         audit::Entry,
-        change::{Change, Conditions, Settings, Step, Wish, Withdrawing},
+        change::{Change, Conditions, Preview, Settings, Step, Wish, Withdrawing},
     },
-    store::{self, audit_entries, sights, steps, things},
+    store::{self, audit_entries, devices, sights, steps, things},
 };
-
-const MAX_KEY: usize = 255;
 
 impl Fleet {
     /// Judges a wish and writes it down. The box has it later; the change says when.
@@ -35,37 +33,16 @@ impl Fleet {
             return Err(ApiError::UnknownThing(thing.clone()));
         }
         let fingerprint = self.fingerprint(thing, &wish);
-        let key = when.idempotency_key.as_deref();
-        if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
-            return Err(ApiError::malformed("Idempotency-Key must have 1 to 255 characters"));
-        }
-        if let Some(key) = key
-            && let Some(row) = store::changes::by_key(db, &by.name, key).await?
-        {
-            if row.request_hash.as_deref() != Some(&fingerprint[..]) {
-                return Err(ApiError::IdempotencyKeyReused);
-            }
+        let key = when.key()?;
+        if let Some(row) = self.repeated(db, by, key, &fingerprint).await? {
             return with_steps(db, row).await;
         }
-        let (reason, ticket, supersede) =
-            (wish.reason.trim().to_owned(), wish.ticket.clone(), wish.supersede);
-        let after = self.judge(db, thing, wish, now).await?;
-        if let Some(wanted) = &when.if_match
-            && !etag_matches(wanted, &etag(&self.lan_of(db, thing).await?))
-        {
-            return Err(ApiError::EtagMismatch);
+        let (reason, ticket) = (wish.reason.trim().to_owned(), wish.ticket.clone());
+        let Weighed { before, after, open } = self.weigh(db, thing, wish, when, now).await?;
+        let newest = open.last().map(|change| change.change_id.clone());
+        for change in &open {
+            self.withdraw(db, change, Withdrawing::Supersede, by, None, now).await?;
         }
-        let open = store::changes::open_of(db, thing).await?;
-        let newest = open.last().map(|row| row.change_id.parse::<ChangeId>());
-        if let Some(Ok(open)) = &newest
-            && !supersede
-        {
-            return Err(ApiError::ChangeOpen(open.clone()));
-        }
-        for row in open {
-            self.withdraw(db, &row.into_change()?, Withdrawing::Supersede, by, None, now).await?;
-        }
-        let before = self.running(db, thing).await?;
         let id = self.new_id();
         let change = store::changes::NewChange {
             id: &id,
@@ -76,7 +53,7 @@ impl Fleet {
             reason: &reason,
             code: None,
             ticket: ticket.as_deref(),
-            replaces: newest.as_ref().and_then(|id| id.as_ref().ok()),
+            replaces: newest.as_ref(),
             idempotency: key.map(|key| (key, &fingerprint[..])),
             now,
             not_before: now,
@@ -87,6 +64,53 @@ impl Fleet {
         self.parts.nudge.notify_one();
         tracing::info!(thing.name = %thing, change.id = %id, "LAN change asked for on `{thing}`");
         Ok(change)
+    }
+
+    /// What would become of a wish: refused as it would be, or what it would change. Writes nothing.
+    #[tracing::instrument(name = "fleet.preview_lan", skip_all, fields(thing.name = %thing))]
+    pub async fn preview_lan(
+        &self,
+        thing: &ThingName,
+        wish: Wish,
+        when: &Conditions,
+    ) -> Result<Preview, ApiError> {
+        let mut db = self.db().acquire().await?;
+        let weighed = self.weigh(&mut db, thing, wish, when, self.clock().now()).await?;
+        Ok(Preview {
+            before: weighed.before,
+            after: weighed.after,
+            replaces: weighed.open.last().map(|change| change.change_id.clone()),
+        })
+    }
+
+    /// Everything that is asked before a wish is written down.
+    async fn weigh(
+        &self,
+        db: &mut PgConnection,
+        thing: &ThingName,
+        wish: Wish,
+        when: &Conditions,
+        now: DateTime<Utc>,
+    ) -> Result<Weighed, ApiError> {
+        // First of all whether there is such a thing.
+        let lan = self.lan_of(db, thing).await?;
+        let supersede = wish.supersede;
+        let after = self.judge(db, thing, wish, now).await?;
+        if let Some(wanted) = &when.if_match
+            && !etag_matches(wanted, &etag(&lan))
+        {
+            return Err(ApiError::EtagMismatch);
+        }
+        let open = store::changes::open_of(db, thing).await?;
+        let open: Vec<Change> =
+            open.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?;
+        if let Some(newest) = open.last()
+            && !supersede
+        {
+            return Err(ApiError::ChangeOpen(newest.change_id.clone()));
+        }
+        let before = self.running(db, thing).await?;
+        Ok(Weighed { before, after, open })
     }
 
     /// Takes a change back: at once if no box can have it yet, else by the box's verdict.
@@ -290,7 +314,7 @@ impl Fleet {
     }
 
     async fn lan_of(&self, db: &mut PgConnection, thing: &ThingName) -> Result<Value, ApiError> {
-        let device = things::find(db, thing).await?;
+        let device = devices::find(db, thing, self.clock().now()).await?;
         let device = device.ok_or_else(|| ApiError::UnknownThing(thing.clone()))?;
         let wished = store::changes::open_of(db, thing).await?.pop();
         let wished = match wished {
@@ -311,7 +335,15 @@ impl Fleet {
     }
 }
 
-async fn with_steps(db: &mut PgConnection, row: store::changes::Row) -> Result<Change, ApiError> {
+/// A wish that may be written down.
+struct Weighed {
+    before: Option<Settings>,
+    after: Settings,
+    /// What it takes the place of, oldest first.
+    open: Vec<Change>,
+}
+
+pub(super) async fn with_steps(db: &mut PgConnection, row: store::changes::Row) -> Result<Change, ApiError> {
     let mut change = row.into_change()?;
     change.steps = steps::of(db, &change.change_id).await?;
     change.sight = sights::of(db, &change.change_id).await?;

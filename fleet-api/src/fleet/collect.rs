@@ -22,7 +22,7 @@ use crate::{
         Fleet,
         actor::Actor,
         change::{Change, Step, Withdrawing},
-        dispatch, drift, foreign,
+        dispatch, drift, foreign, status,
     },
     store::{self, things},
 };
@@ -50,6 +50,9 @@ pub async fn run(
                 "could not look for changes that wait for an answer"
             );
         }
+        if let Err(error) = status::pass(&fleet).await {
+            tracing::warn!(error = format!("{error:#}"), "could not look which boxes are silent");
+        }
         if let Err(error) = sweep(&fleet, every, all_within).await {
             tracing::warn!(error = format!("{error:#}"), "could not look what boxes report");
         }
@@ -74,6 +77,7 @@ pub async fn sweep(fleet: &Fleet, every: Duration, within: Duration) -> anyhow::
     let stale = things::take_stale(&mut db, now - within, now, share).await?;
     drop(db);
     let many = stale.len();
+    status::collect_each(fleet, stale.clone()).await;
     collect_each(fleet, stale).await;
     Ok(many)
 }
@@ -255,7 +259,7 @@ fn passed_over(change: &Change, known: &[i64], reported: &Reported) -> bool {
     !tried && went_on && complete
 }
 
-fn describe(error: &ApiError) -> String {
+pub(super) fn describe(error: &ApiError) -> String {
     match error {
         ApiError::Internal(cause) | ApiError::Unavailable { cause, .. } => format!("{cause:#}"),
         other => other.to_string(),

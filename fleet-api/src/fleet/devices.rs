@@ -17,7 +17,7 @@ use crate::{
         device::{Device, Pharmacy},
         secret,
     },
-    store::{self, audit_entries, certificates, enrolment_codes, pharmacies, things},
+    store::{self, audit_entries, certificates, devices, enrolment_codes, pharmacies, things},
 };
 
 const CODE_HOURS: i64 = 24;
@@ -72,32 +72,32 @@ impl Fleet {
 
     pub async fn device(&self, thing: &ThingName) -> Result<Device, ApiError> {
         let mut db = self.db().acquire().await?;
-        let device = things::find(&mut db, thing).await?;
+        let device = devices::find(&mut db, thing, self.clock().now()).await?;
         device.ok_or_else(|| ApiError::UnknownThing(thing.clone()))
     }
 
     /// By name.
-    pub async fn devices(&self, filter: &things::Filter) -> Result<Vec<Device>, ApiError> {
+    pub async fn devices(&self, filter: &devices::Filter) -> Result<Vec<Device>, ApiError> {
         let mut db = self.db().acquire().await?;
-        Ok(things::list(&mut db, filter).await?)
+        Ok(devices::list(&mut db, filter, self.clock().now()).await?)
     }
 
     /// Boxes that a typed text may mean: the thing's own name, or part of it or of its pharmacy's
     /// code, name or kana.
     pub async fn find_boxes(&self, text: &str) -> Result<Vec<Device>, ApiError> {
-        let text = text.trim();
+        let (text, now) = (text.trim(), self.clock().now());
         let mut db = self.db().acquire().await?;
         if let Ok(thing) = text.parse()
-            && let Some(device) = things::find(&mut db, &thing).await?
+            && let Some(device) = devices::find(&mut db, &thing, now).await?
         {
             return Ok(vec![device]);
         }
-        let filter = things::Filter {
+        let filter = devices::Filter {
             text: Some(text.to_owned()).filter(|text| !text.is_empty()),
             limit: FOUND,
-            ..things::Filter::default()
+            ..devices::Filter::default()
         };
-        Ok(things::list(&mut db, &filter).await?)
+        Ok(devices::list(&mut db, &filter, now).await?)
     }
 
     #[tracing::instrument(name = "fleet.add_pharmacy", skip_all)]

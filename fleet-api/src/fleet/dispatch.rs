@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use device_model::{
     change::ChangeState,
+    outcome::code,
     shadow::{Desired, SCHEMA, merge_patch},
     thing_name::ThingName,
 };
@@ -71,6 +72,8 @@ pub async fn pass(fleet: &Fleet) -> anyhow::Result<usize> {
 enum Plan {
     /// The change goes into it.
     Carry(Box<Change>),
+    /// The box does not understand what we would write.
+    Refuse(Box<Change>),
     /// The box never said a word: what it was to have is taken out again.
     Empty(Vec<Change>),
     /// The box is to go back to what it runs: that is a change of its own now.
@@ -105,6 +108,10 @@ async fn carry_leased(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError
         let wanted = match &plan {
             Plan::Carry(change) => json!(desired_of(change)),
             Plan::Empty(_) => json!({}),
+            Plan::Refuse(change) => {
+                refuse(fleet, thing, change).await?;
+                continue;
+            }
             Plan::Again => continue,
             Plan::Nothing => return Ok(false),
         };
@@ -114,7 +121,7 @@ async fn carry_leased(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError
         match plan {
             Plan::Carry(change) => record(fleet, thing, &change, version).await?,
             Plan::Empty(changes) => close_unseen(fleet, thing, &changes).await?,
-            Plan::Again | Plan::Nothing => {}
+            Plan::Refuse(_) | Plan::Again | Plan::Nothing => {}
         }
         return Ok(true);
     }
@@ -133,6 +140,9 @@ async fn judge(fleet: &Fleet, thing: &ThingName, shadow: Option<&Shadow>) -> Res
             if open.iter().any(|change| change.seq < next.seq && change.withdrawing.is_none()) {
                 return Ok(Plan::Nothing);
             }
+            if !next.handed_over && shadow.is_some_and(is_too_old) {
+                return Ok(Plan::Refuse(Box::new(next.clone())));
+            }
             store::changes::hand_over(db, &next.change_id, fleet.clock().now()).await?;
             let next = next.clone();
             tx.commit().await?;
@@ -149,6 +159,29 @@ async fn judge(fleet: &Fleet, thing: &ThingName, shadow: Option<&Shadow>) -> Res
         None if things::has_only_a_foreign_desired(db, thing).await? => Ok(Plan::Empty(Vec::new())),
         _ => Ok(Plan::Nothing),
     }
+}
+
+/// True if the box has said which schemas it knows, and ours is none of them.
+fn is_too_old(shadow: &Shadow) -> bool {
+    let known = shadow.reported["schemas"].as_array();
+    known.is_some_and(|known| !known.contains(&json!(SCHEMA)))
+}
+
+/// Nothing is written that the box would not understand; it has not seen the change.
+async fn refuse(fleet: &Fleet, thing: &ThingName, change: &Change) -> Result<(), ApiError> {
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    things::lock(db, thing).await?;
+    let change = fleet.story(db, &change.change_id).await?;
+    if change.handed_over {
+        return Ok(());
+    }
+    let mut step = Step::of(ChangeState::Refused, fleet.clock().now());
+    step.code = Some(code::AGENT_TOO_OLD.to_owned());
+    step.detail = Some(format!("the agent has not announced schema {SCHEMA}"));
+    fleet.step(db, &change, step, &Actor::system()).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// All that is open is to be taken back, and by now the box has spoken: its report may close it, else

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use device_model::{shadow::LAN_SHADOW, thing_name::ThingName};
+use device_model::{
+    shadow::{LAN_SHADOW, STATUS_SHADOW},
+    thing_name::ThingName,
+};
 use sqlx::Acquire;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    fleet::{Fleet, collect},
-    store::{leadership, nonces, sessions},
+    fleet::{Fleet, collect, status},
+    store::{feed, leadership, nonces, sessions},
 };
 
 impl Fleet {
@@ -20,10 +23,11 @@ impl Fleet {
 
     /// Something may have changed in this thing's shadow.
     pub async fn hint(&self, thing: &ThingName, shadow: &str) -> Result<(), ApiError> {
-        if shadow != LAN_SHADOW {
-            return Ok(());
+        match shadow {
+            LAN_SHADOW => collect::collect(self, thing).await,
+            STATUS_SHADOW => status::collect(self, thing).await,
+            _ => Ok(()),
         }
-        collect::collect(self, thing).await
     }
 
     /// Confirms our own destination, by its token. The URL that comes along is never fetched:
@@ -65,6 +69,7 @@ async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
     let expired = fleet.clock().now() - chrono::TimeDelta::days(1);
     nonces::sweep(db, expired).await?;
     sessions::sweep(db, expired).await?;
+    feed::sweep(db, super::feed::forgotten_before(fleet.clock().now())).await?;
     let arn = &fleet.parts.rules.events.destination_arn;
     let enabled = fleet.parts.things.enable_destination(arn).await;
     tx.commit().await?;

@@ -16,14 +16,15 @@ use device_model::{
     upload::{ContentHash, Receipt, UploadId},
 };
 use futures::{Stream, StreamExt, stream::BoxStream};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::{
     aws::bucket::{NewObject, Put},
     error::ApiError,
-    fleet::Fleet,
-    store::{self, uploads},
+    fleet::{Fleet, actor::Actor, audit::Entry},
+    store::{self, audit_entries, uploads},
 };
 
 /// What one upload may have.
@@ -79,6 +80,23 @@ impl Fleet {
         let mut db = self.db().acquire().await?;
         let found = uploads::find(&mut db, &id.to_string()).await?;
         found.ok_or(ApiError::UnknownUpload)
+    }
+
+    /// The path that the upload had on its share, which names a patient: each reading is written down, and
+    /// before it is answered.
+    #[tracing::instrument(name = "fleet.upload_path", skip_all, fields(upload.id = %id))]
+    pub async fn upload_path(&self, id: UploadId, by: &Actor) -> Result<Vec<u8>, ApiError> {
+        let mut tx = self.db().begin().await?;
+        let found = uploads::sealed_path(&mut tx, &id.to_string()).await?;
+        let (thing, sealed) = found.ok_or(ApiError::UnknownUpload)?;
+        let path = self.parts.rules.path_keys.open(id, &sealed);
+        let path = path.ok_or_else(|| anyhow::anyhow!("a sealed path does not open with the key we have"))?;
+        let thing = thing.parse().map_err(anyhow::Error::from)?;
+        let mut entry = Entry::new(self.clock().now(), by, "upload.path_read").of(&thing);
+        entry.after = Some(json!({"uploadId": id.to_string()}));
+        audit_entries::add(&mut tx, &entry).await?;
+        tx.commit().await?;
+        Ok(path)
     }
 
     /// Newest first.

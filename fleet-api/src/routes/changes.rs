@@ -1,6 +1,12 @@
 //! `/v1/changes`: the story of each change.
 
-use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
+use axum::{
+    Json as Answer,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::IntoResponse,
+};
 use chrono::{DateTime, Utc};
 use device_model::{change::ChangeState, change_id::ChangeId, outcome::Clock, thing_name::ThingName};
 use serde::{Deserialize, Serialize};
@@ -11,7 +17,7 @@ use crate::{
     error::ApiError,
     fleet::{
         Fleet,
-        change::{Change, Settings, Sight, Step, Withdrawing},
+        change::{Change, Conditions, Settings, Sight, Step, Withdrawing},
     },
     store,
 };
@@ -112,6 +118,43 @@ pub async fn cancel(
     let body: Cancellation = super::optional(&body)?;
     let change = fleet.cancel_change(&id, &by, super::reason(body.reason.as_deref())?).await?;
     Ok((StatusCode::ACCEPTED, Answer(ChangeView::from(change))))
+}
+
+pub async fn retry(
+    Changer(by): Changer,
+    State(fleet): State<Fleet>,
+    Path(id): Path<ChangeId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<impl IntoResponse, ApiError> {
+    let body: Cancellation = super::optional(&body)?;
+    let reason = super::reason(body.reason.as_deref())?;
+    let change = fleet.retry_change(&id, &by, reason, &conditions(&headers)?).await?;
+    Ok(opened(change))
+}
+
+pub async fn revert(
+    Changer(by): Changer,
+    State(fleet): State<Fleet>,
+    Path(id): Path<ChangeId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<impl IntoResponse, ApiError> {
+    let body: Cancellation = super::optional(&body)?;
+    let reason = super::reason(body.reason.as_deref())?;
+    let change = fleet.revert_change(&id, &by, reason, &conditions(&headers)?).await?;
+    Ok(opened(change))
+}
+
+fn conditions(headers: &HeaderMap) -> Result<Conditions, ApiError> {
+    let key = super::lan::text(headers, &HeaderName::from_static("idempotency-key"))?;
+    Ok(Conditions { idempotency_key: key, ..Conditions::default() })
+}
+
+/// A change of its own, which has another address than the one that it was asked for at.
+fn opened(change: Change) -> impl IntoResponse + use<> {
+    let location = [(header::LOCATION, format!("/v1/changes/{}", change.change_id))];
+    (StatusCode::ACCEPTED, location, Answer(ChangeView::from(change)))
 }
 
 impl From<Change> for ChangeView {

@@ -2,15 +2,18 @@
 
 use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
 use chrono::{DateTime, Utc};
-use device_model::{change_id::ChangeId, shadow::Reported, thing_name::ThingName};
+use device_model::{change_id::ChangeId, shadow::Reported, status::Status, thing_name::ThingName};
 use serde::{Deserialize, Serialize};
 
 use super::{Json, Page, Path, Query, limit, pharmacies::PharmacyView, position};
 use crate::{
     auth::{Admin, Reader},
     error::ApiError,
-    fleet::{Fleet, device::Device},
-    store::things,
+    fleet::{
+        Fleet,
+        device::{Device, DeviceState},
+    },
+    store::devices,
 };
 
 #[derive(Serialize)]
@@ -20,7 +23,20 @@ pub struct DeviceView {
     /// The code of the pharmacy where it stands.
     pharmacy: Option<String>,
     pharmacy_details: Option<PharmacyView>,
+    /// Since when it has stood there.
+    pharmacy_since: Option<DateTime<Utc>>,
+    tags: Vec<String>,
+    state: DeviceState,
+    /// Of its best certificate: `none`, `active` or `revoked`.
     certificate: &'static str,
+    /// Null: nobody knows. A box that has just gone counts as online for half a minute.
+    online: Option<bool>,
+    /// When anything was last heard of it.
+    last_seen_at: Option<DateTime<Utc>>,
+    connection: Option<ConnectionView>,
+    /// How it says it is: backlog, certificate's age, alarms and more; and when that was heard.
+    status: Option<Status>,
+    status_at: Option<DateTime<Utc>>,
     open_change: Option<ChangeId>,
     reported: Option<Reported>,
     reported_at: Option<DateTime<Utc>>,
@@ -31,10 +47,32 @@ pub struct DeviceView {
     created_at: DateTime<Utc>,
 }
 
+/// A box's connection to AWS IoT Core.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionView {
+    /// When it last began or ended.
+    since: DateTime<Utc>,
+    /// When and why one last ended, as AWS says it.
+    last_disconnected_at: Option<DateTime<Utc>>,
+    last_disconnect_reason: Option<String>,
+}
+
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Listing {
+    /// The code of a pharmacy where the box stands, or stood at any time.
     pharmacy: Option<String>,
+    /// Only boxes that stand in that pharmacy now.
+    #[serde(default)]
+    now_there: bool,
+    /// Part of the thing's name, or of its pharmacy's code, name or kana.
     q: Option<String>,
+    tag: Option<String>,
+    state: Option<DeviceState>,
+    online: Option<bool>,
+    /// An alarm that the box raises, such as `DISK_LOW`.
+    alarm: Option<String>,
     cursor: Option<String>,
     limit: Option<i64>,
 }
@@ -84,9 +122,14 @@ pub async fn list(
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<DeviceView>>, ApiError> {
     let size = limit(listing.limit)?;
-    let filter = things::Filter {
+    let filter = devices::Filter {
         pharmacy: listing.pharmacy,
+        now_there: listing.now_there,
         text: listing.q,
+        tag: listing.tag,
+        state: listing.state,
+        online: listing.online,
+        alarm: listing.alarm,
         after: position(listing.cursor.as_deref())?.unwrap_or_default(),
         limit: size.with_next(),
     };
@@ -119,7 +162,19 @@ impl From<Device> for DeviceView {
             thing: device.thing,
             pharmacy: device.pharmacy.as_ref().map(|pharmacy| pharmacy.code.clone()),
             pharmacy_details: device.pharmacy.map(PharmacyView::from),
-            certificate: device.certificate,
+            pharmacy_since: device.stands_since,
+            tags: device.tags,
+            state: device.state,
+            certificate: device.state.certificate(),
+            online: device.connection.as_ref().map(|connection| connection.online),
+            last_seen_at: device.seen_at,
+            connection: device.connection.map(|connection| ConnectionView {
+                since: connection.since,
+                last_disconnected_at: connection.disconnected_at,
+                last_disconnect_reason: connection.disconnect_reason,
+            }),
+            status: device.status,
+            status_at: device.status_at,
             open_change: device.open_change,
             reported: device.reported,
             reported_at: device.reported_at,

@@ -9,16 +9,24 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Json;
-use crate::{error::ApiError, fleet::Fleet};
+use crate::{
+    error::ApiError,
+    fleet::{Fleet, presence::LifecycleEvent},
+};
 
 const SECRET: &str = "x-recehub-events-secret";
 const KIND: &str = "x-amz-rules-engine-message-type";
 
-/// A shadow's update, or a presence event, which names no shadow.
+/// What a rule tells of.
 #[derive(Deserialize)]
-struct Hint {
-    thing: ThingName,
-    shadow: String,
+#[serde(untagged)]
+enum Told {
+    /// A shadow's update.
+    Shadow {
+        thing: ThingName,
+        shadow: String,
+    },
+    Connection(LifecycleEvent),
 }
 
 #[derive(Deserialize)]
@@ -44,8 +52,11 @@ pub async fn receive(
     if !header(SECRET).is_some_and(|given| fleet.knows_events_secret(given)) {
         return Err(ApiError::Unauthenticated);
     }
-    if let Ok(hint) = serde_json::from_value::<Hint>(body) {
-        fleet.hint(&hint.thing, &hint.shadow).await?;
+    // What is neither is answered all the same: AWS would only send it again.
+    match serde_json::from_value(body) {
+        Ok(Told::Shadow { thing, shadow }) => fleet.hint(&thing, &shadow).await?,
+        Ok(Told::Connection(event)) => fleet.connection(&event).await?,
+        Err(_) => {}
     }
     Ok(StatusCode::NO_CONTENT)
 }

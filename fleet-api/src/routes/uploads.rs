@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Page, Path, Query, is_likely, limit, position};
 use crate::{
-    auth::{Device, Reader},
+    auth::{Device, PathReader, Reader},
     error::ApiError,
     fleet::{
         Fleet,
@@ -50,6 +50,19 @@ pub struct UploadView {
     object_key: String,
     /// True if this is what the path holds now.
     current: bool,
+    /// The upload of another box of the same pharmacy that brought the same content before.
+    duplicate_of: Option<String>,
+}
+
+/// Where a prescription lay on its share.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OriginalPath {
+    upload_id: String,
+    /// As text, unless the share's names are no UTF-8.
+    path: Option<String>,
+    /// The bytes themselves, in base64url without padding.
+    path_base64: String,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +114,16 @@ pub async fn one(
     Path(id): Path<UploadId>,
 ) -> Result<Answer<UploadView>, ApiError> {
     Ok(Answer(fleet.upload(id).await?.into()))
+}
+
+pub async fn path(
+    PathReader(by): PathReader,
+    State(fleet): State<Fleet>,
+    Path(id): Path<UploadId>,
+) -> Result<Answer<OriginalPath>, ApiError> {
+    let path = fleet.upload_path(id, &by).await?;
+    let path_base64 = URL_SAFE_NO_PAD.encode(&path);
+    Ok(Answer(OriginalPath { upload_id: id.to_string(), path: String::from_utf8(path).ok(), path_base64 }))
 }
 
 /// What the headers announce. No refusal quotes a header: they name patients.
@@ -167,6 +190,7 @@ impl From<store::uploads::Row> for UploadView {
             received_at: row.received_at,
             object_key: row.object_key,
             current: row.current,
+            duplicate_of: row.duplicate_of,
         }
     }
 }

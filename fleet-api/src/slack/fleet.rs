@@ -71,9 +71,8 @@ impl Ports {
             probe: reported.as_ref().map(|reported| reported.probe).unwrap_or_default(),
             effective: reported.and_then(|reported| reported.effective),
             open_change,
-            // Nobody keeps whether a box is connected yet.
-            online: None,
-            seen_at: device.reported_at,
+            online: device.connection.as_ref().map(|connection| connection.online),
+            seen_at: device.seen_at.or(device.reported_at),
             drift_since: device.drift_since,
         })
     }

@@ -177,6 +177,27 @@ pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Res
     .await
 }
 
+/// What the box was last seen to accept before the change `seq`.
+#[tracing::instrument(name = "db.changes.last_applied_before", skip_all, fields(thing.name = %thing))]
+pub async fn last_applied_before(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    seq: i64,
+) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
+                c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+         from lan_changes c left join pharmacies p using (pharmacy_id)
+         where c.thing = $1 and c.state = 'applied' and c.seq < $2 order by c.seq desc limit 1",
+        thing.as_str(),
+        seq,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// The newest change that was to go into the thing's shadow, open or not.
 #[tracing::instrument(name = "db.changes.last_handed_over", skip_all, fields(thing.name = %thing))]
 pub async fn last_handed_over(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Row>> {

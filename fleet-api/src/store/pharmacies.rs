@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use device_model::thing_name::ThingName;
 use sqlx::PgConnection;
 
-use crate::fleet::device::Pharmacy;
+use crate::fleet::device::{Assignment, Pharmacy};
 
 #[tracing::instrument(name = "db.pharmacies.add", skip_all)]
 pub async fn add(db: &mut PgConnection, pharmacy: &Pharmacy, now: DateTime<Utc>) -> sqlx::Result<()> {
@@ -53,7 +53,7 @@ pub async fn list(db: &mut PgConnection, after: &str, limit: i64) -> sqlx::Resul
 }
 
 /// From now on the thing stands in the pharmacy; where it stood before ends now. False: there is no
-/// such pharmacy.
+/// such pharmacy. The caller holds the thing's lock.
 #[tracing::instrument(name = "db.pharmacies.assign", skip_all, fields(thing.name = %thing))]
 pub async fn assign(
     db: &mut PgConnection,
@@ -65,17 +65,19 @@ pub async fn assign(
     let Some(pharmacy_id) = pharmacy.fetch_optional(&mut *db).await? else {
         return Ok(false);
     };
-    sqlx::query!(
-        "update assignments set to_at = $3 where thing = $1 and to_at is null and pharmacy_id <> $2",
+    let stands = sqlx::query!(
+        "select from assignments where thing = $1 and pharmacy_id = $2 and to_at is null",
         thing.as_str(),
         pharmacy_id,
-        now,
-    )
-    .execute(&mut *db)
-    .await?;
+    );
+    if stands.fetch_optional(&mut *db).await?.is_some() {
+        return Ok(true);
+    }
+    leave(db, thing, now).await?;
+    // Clocks of two replicas may disagree: nowhere does it begin to stand before it has left.
     sqlx::query!(
         "insert into assignments (thing, pharmacy_id, from_at)
-         select $1, $2, $3 where not exists (select from assignments where thing = $1 and to_at is null)",
+         select $1, $2, greatest($3, max(to_at)) from assignments where thing = $1",
         thing.as_str(),
         pharmacy_id,
         now,
@@ -83,4 +85,61 @@ pub async fn assign(
     .execute(db)
     .await?;
     Ok(true)
+}
+
+/// From now on the thing stands nowhere. Answers the code of the pharmacy where it stood.
+#[tracing::instrument(name = "db.pharmacies.leave", skip_all, fields(thing.name = %thing))]
+pub async fn leave(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "update assignments a set to_at = greatest($2, a.from_at + interval '1 microsecond') from pharmacies p
+         where a.thing = $1 and a.to_at is null and p.pharmacy_id = a.pharmacy_id returning p.code",
+        thing.as_str(),
+        now,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The code of the pharmacy where the thing stands.
+#[tracing::instrument(name = "db.pharmacies.place_of", skip_all, fields(thing.name = %thing))]
+pub async fn place_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "select p.code from assignments a join pharmacies p using (pharmacy_id)
+         where a.thing = $1 and a.to_at is null",
+        thing.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Where the thing has stood, newest first.
+#[tracing::instrument(name = "db.pharmacies.places_of", skip_all, fields(thing.name = %thing))]
+pub async fn places_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Vec<Assignment>> {
+    sqlx::query_as!(
+        Assignment,
+        "select a.thing, p.code as pharmacy, a.from_at as \"from\", a.to_at as \"to\"
+         from assignments a join pharmacies p using (pharmacy_id)
+         where a.thing = $1 order by a.from_at desc limit 200",
+        thing.as_str(),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Which boxes have stood in the pharmacy, newest first.
+#[tracing::instrument(name = "db.pharmacies.boxes_of", skip_all)]
+pub async fn boxes_of(db: &mut PgConnection, code: &str) -> sqlx::Result<Vec<Assignment>> {
+    sqlx::query_as!(
+        Assignment,
+        "select a.thing, p.code as pharmacy, a.from_at as \"from\", a.to_at as \"to\"
+         from assignments a join pharmacies p using (pharmacy_id)
+         where p.code = $1 order by a.from_at desc limit 200",
+        code,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -7,20 +7,6 @@ use device_model::{shadow::Reported, thing_name::ThingName};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::fleet::device::{Device, Pharmacy};
-
-/// Which boxes are listed.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// The code of the pharmacy where the box stands now.
-    pub pharmacy: Option<String>,
-    /// Part of the thing's name, or of its pharmacy's code, name or kana.
-    pub text: Option<String>,
-    /// Only names after this one.
-    pub after: String,
-    pub limit: i64,
-}
-
 /// Adds the thing; false: it is there already.
 #[tracing::instrument(name = "db.things.add", skip_all, fields(thing.name = %thing))]
 pub async fn add(db: &mut PgConnection, thing: &ThingName, now: DateTime<Utc>) -> sqlx::Result<bool> {
@@ -201,110 +187,24 @@ pub async fn reported(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<
     Ok(row.fetch_optional(db).await?.flatten().and_then(readable))
 }
 
-#[tracing::instrument(name = "db.things.find", skip_all, fields(thing.name = %thing))]
-pub async fn find(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Device>> {
-    let row = sqlx::query_as!(
-        Row,
-        "select t.name, t.created_at, t.reported, t.reported_at,
-             t.drift_since, t.foreign_desired_at, p.code as \"code?\",
-             p.name as \"pharmacy_name?\", p.kana, p.customer_number, p.phone, p.opening_hours,
-             p.receipt_computer_vendor,
-             (select change_id from lan_changes c where c.thing = t.name and c.closed_at is null
-              order by c.seq desc limit 1) as open_change,
-             (select min(status) from certificates c where c.thing = t.name) as certificate
-         from things t left join assignments a on a.thing = t.name and a.to_at is null
-         left join pharmacies p using (pharmacy_id) where t.name = $1",
+/// What an agent of another version wrote may be beyond us; then it is as if it had said nothing.
+pub(super) fn readable(reported: Value) -> Option<Reported> {
+    serde_json::from_value(reported).ok()
+}
+
+/// Replaces the thing's tags; None: there is no such thing. Answers those that it had.
+#[tracing::instrument(name = "db.things.set_tags", skip_all, fields(thing.name = %thing))]
+pub async fn set_tags(
+    db: &mut PgConnection,
+    thing: &ThingName,
+    tags: &[String],
+) -> sqlx::Result<Option<Vec<String>>> {
+    sqlx::query_scalar!(
+        "update things set tags = $2 from (select name, tags from things where name = $1 for no key update) before
+         where things.name = before.name returning before.tags",
         thing.as_str(),
+        tags,
     )
     .fetch_optional(db)
-    .await?;
-    row.map(Row::into_device).transpose()
-}
-
-/// By name.
-#[tracing::instrument(name = "db.things.list", skip_all)]
-pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Device>> {
-    let rows = sqlx::query_as!(
-        Row,
-        "select t.name, t.created_at, t.reported, t.reported_at,
-             t.drift_since, t.foreign_desired_at, p.code as \"code?\",
-             p.name as \"pharmacy_name?\", p.kana, p.customer_number, p.phone, p.opening_hours,
-             p.receipt_computer_vendor,
-             (select change_id from lan_changes c where c.thing = t.name and c.closed_at is null
-              order by c.seq desc limit 1) as open_change,
-             (select min(status) from certificates c where c.thing = t.name) as certificate
-         from things t left join assignments a on a.thing = t.name and a.to_at is null
-         left join pharmacies p using (pharmacy_id)
-         where t.name > $1 and ($2::text is null or p.code = $2)
-           and ($3::text is null or strpos(lower(t.name), lower($3)) > 0 or strpos(lower(p.code), lower($3)) > 0
-                or strpos(p.name, $3) > 0 or strpos(p.kana, $3) > 0 or p.customer_number = $3)
-         order by t.name limit $4",
-        filter.after,
-        filter.pharmacy,
-        filter.text,
-        filter.limit,
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(Row::into_device).collect()
-}
-
-struct Row {
-    name: String,
-    created_at: DateTime<Utc>,
-    reported: Option<Value>,
-    reported_at: Option<DateTime<Utc>>,
-    drift_since: Option<DateTime<Utc>>,
-    foreign_desired_at: Option<DateTime<Utc>>,
-    code: Option<String>,
-    pharmacy_name: Option<String>,
-    kana: Option<String>,
-    customer_number: Option<String>,
-    phone: Option<String>,
-    opening_hours: Option<String>,
-    receipt_computer_vendor: Option<String>,
-    open_change: Option<String>,
-    certificate: Option<String>,
-}
-
-impl Row {
-    fn into_device(self) -> sqlx::Result<Device> {
-        let undecodable = |error| sqlx::Error::Decode(Box::new(error));
-        let open_change = self.open_change.map(|id| id.parse()).transpose();
-        let reported = self.reported.and_then(readable).map(|mut reported| {
-            if let Some(share) = &mut reported.share {
-                share.password_sealed = None;
-            }
-            reported
-        });
-        Ok(Device {
-            thing: self.name.parse().map_err(undecodable)?,
-            created_at: self.created_at,
-            pharmacy: self.code.zip(self.pharmacy_name).map(|(code, name)| Pharmacy {
-                code,
-                name,
-                kana: self.kana,
-                customer_number: self.customer_number,
-                phone: self.phone,
-                opening_hours: self.opening_hours,
-                receipt_computer_vendor: self.receipt_computer_vendor,
-            }),
-            reported,
-            reported_at: self.reported_at,
-            drift_since: self.drift_since,
-            foreign_desired_at: self.foreign_desired_at,
-            open_change: open_change.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-            // `active` sorts before `revoked`.
-            certificate: match self.certificate.as_deref() {
-                Some("active") => "active",
-                Some(_) => "revoked",
-                None => "none",
-            },
-        })
-    }
-}
-
-/// What an agent of another version wrote may be beyond us; then it is as if it had said nothing.
-fn readable(reported: Value) -> Option<Reported> {
-    serde_json::from_value(reported).ok()
+    .await
 }

@@ -30,6 +30,8 @@ pub struct Row {
     pub received_at: DateTime<Utc>,
     pub object_key: String,
     pub current: bool,
+    /// The upload of another box of the same pharmacy that brought the same content first.
+    pub duplicate_of: Option<String>,
 }
 
 pub struct NewUpload<'a> {
@@ -139,7 +141,10 @@ pub async fn find(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option
              u.received_at, u.object_key,
              not exists (select from observations later where later.thing = u.thing
                  and later.path_key = u.path_key
-                   and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\"
+                   and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\",
+             (select d.upload_id from uploads d where d.pharmacy_id = u.pharmacy_id and d.sha256 = u.sha256
+                 and d.thing <> u.thing and (d.received_at, d.upload_id) < (u.received_at, u.upload_id)
+              order by d.received_at, d.upload_id limit 1) as duplicate_of
          from uploads u left join pharmacies p using (pharmacy_id)
          join lateral (select observation_id, sequence, observed_at, clock from observations
                        where upload_id = u.upload_id order by sequence desc, observation_id desc limit 1) o on true
@@ -148,6 +153,13 @@ pub async fn find(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option
     )
     .fetch_optional(db)
     .await
+}
+
+/// The sealed path, and whose upload it is.
+#[tracing::instrument(name = "db.uploads.sealed_path", skip_all, fields(upload.id = %upload_id))]
+pub async fn sealed_path(db: &mut PgConnection, upload_id: &str) -> sqlx::Result<Option<(String, Vec<u8>)>> {
+    let row = sqlx::query!("select thing, path_sealed from uploads where upload_id = $1", upload_id);
+    Ok(row.fetch_optional(db).await?.map(|row| (row.thing, row.path_sealed)))
 }
 
 /// Newest first.
@@ -160,7 +172,10 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Ro
              u.received_at, u.object_key,
              not exists (select from observations later where later.thing = u.thing
                  and later.path_key = u.path_key
-                   and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\"
+                   and (later.sequence, later.observation_id) > (o.sequence, o.observation_id)) as \"current!\",
+             (select d.upload_id from uploads d where d.pharmacy_id = u.pharmacy_id and d.sha256 = u.sha256
+                 and d.thing <> u.thing and (d.received_at, d.upload_id) < (u.received_at, u.upload_id)
+              order by d.received_at, d.upload_id limit 1) as duplicate_of
          from uploads u left join pharmacies p using (pharmacy_id)
          join lateral (select observation_id, sequence, observed_at, clock from observations
                        where upload_id = u.upload_id order by sequence desc, observation_id desc limit 1) o on true

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod again;
 mod changes;
 mod coverage;
+mod feed;
 mod handover;
 mod identity;
+mod places;
+mod presence;
 mod reconciling;
 mod refusals;
 mod revocation;

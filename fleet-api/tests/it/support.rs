@@ -22,7 +22,7 @@ use fleet_api::{
         actor::Actor,
         collect, dispatch,
         sealing::PathKeys,
-        tokens::{self, Scope},
+        tokens::{self, Scope, Scopes},
     },
     router,
 };
@@ -110,6 +110,16 @@ impl TestApi {
         }
     }
 
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// A token with these scopes.
+    pub async fn token(&self, name: &str, scopes: &str) -> String {
+        let (scopes, days) = (Scopes::parse(scopes).unwrap(), TimeDelta::days(1));
+        tokens::create(&self.db, name, scopes, days, &Actor::cli(), self.now()).await.unwrap()
+    }
+
     pub fn wait(&self, time: TimeDelta) {
         *self.clock.0.lock().unwrap() += time;
     }
@@ -120,6 +130,17 @@ impl TestApi {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status, headers, body }
+    }
+
+    /// What the answer begins with: some bodies never end.
+    pub async fn head(&self, request: Request<Body>) -> Answer {
+        let response: Response = self.app.clone().oneshot(request).await.unwrap();
+        Answer { status: response.status(), headers: response.headers().clone(), body: Value::Null }
+    }
+
+    /// The answer as it comes.
+    pub async fn stream(&self, request: Request<Body>) -> Response {
+        self.app.clone().oneshot(request).await.unwrap()
     }
 
     /// A request with a token; no body if it is null.

@@ -12,7 +12,7 @@ use fleet_api::aws::{
     bucket::{Bucket, NewObject, Put, Version},
     shadows::{Shadow, Shadows, Written},
     sts::{Sts, StsAnswer},
-    things::{Issued, Registered, Things},
+    things::{Connectivity, Indexed, Issued, Registered, Things},
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -45,6 +45,9 @@ pub struct State {
     pub irrevocable: BTreeSet<String>,
     pub live_checks: usize,
     pub confirmed: Vec<String>,
+    /// What the fleet index says.
+    pub index: Vec<Indexed>,
+    pub statuses: BTreeMap<String, Shadow>,
     pub destination_enabled: bool,
     pub sts_answer: Option<StsAnswer>,
     pub sts_headers: Vec<Vec<(&'static str, String)>>,
@@ -130,6 +133,12 @@ impl Shadows for FakeAws {
         Ok(read)
     }
 
+    async fn read_status(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
+        let state = self.up()?;
+        anyhow::ensure!(!state.broken.contains(thing.as_str()), "this shadow does not answer");
+        Ok(state.statuses.get(thing.as_str()).cloned())
+    }
+
     async fn write_desired(
         &self,
         thing: &ThingName,
@@ -196,6 +205,14 @@ impl Things for FakeAws {
             .certificates
             .get(certificate_id)
             .map(|(thing, active)| Registered { active: *active, things: vec![thing.clone()] }))
+    }
+
+    async fn connectivity(&self, after: Option<&str>) -> anyhow::Result<Connectivity> {
+        // One a page, so that whoever asks has to turn them.
+        let at: usize = after.unwrap_or("0").parse()?;
+        let index = self.up()?.index.clone();
+        let next = (at + 1 < index.len()).then(|| (at + 1).to_string());
+        Ok(Connectivity { things: index.into_iter().skip(at).take(1).collect(), next })
     }
 
     async fn confirm_destination(&self, token: &str) -> anyhow::Result<()> {

@@ -1,0 +1,117 @@
+//! Who is connected. AWS tells by events that may be lost while we are down: so the fleet index, which
+//! knows as well, is read at the start and every so often.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use device_model::thing_name::ThingName;
+use serde::Deserialize;
+use sqlx::Acquire;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::ApiError,
+    fleet::Fleet,
+    store::{leadership, presence},
+};
+
+/// A large fleet has hundreds of pages, and the account takes so many calls a second.
+const BETWEEN_PAGES: Duration = Duration::from_millis(150);
+/// AWS's clock may differ from ours; what lies further ahead is nonsense and would never be overtaken.
+const AHEAD: TimeDelta = TimeDelta::minutes(5);
+
+/// What AWS says when a connection begins or ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleEvent {
+    /// A box connects under its thing's name; no policy lets it use another.
+    client_id: ThingName,
+    event_type: EventType,
+    session_identifier: String,
+    version_number: i64,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+    disconnect_reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum EventType {
+    Connected,
+    Disconnected,
+}
+
+impl Fleet {
+    /// Takes an event in, whenever and however often it comes.
+    #[tracing::instrument(name = "fleet.connection", skip_all, fields(thing.name = %event.client_id))]
+    pub async fn connection(&self, event: &LifecycleEvent) -> Result<(), ApiError> {
+        let at = DateTime::from_timestamp_millis(event.timestamp);
+        let Some(at) = at.filter(|&at| at <= self.clock().now() + AHEAD) else {
+            return Err(ApiError::malformed("timestamp is none that an event can have"));
+        };
+        if event.session_identifier.len() > 128 || event.session_identifier.chars().any(char::is_control) {
+            return Err(ApiError::malformed("sessionIdentifier is none"));
+        }
+        let reason = event.disconnect_reason.as_deref().filter(|reason| is_reason(reason));
+        let taken = presence::Event {
+            connected: event.event_type == EventType::Connected,
+            version: event.version_number,
+            session: event.session_identifier.clone(),
+            at,
+            reason: reason.map(str::to_owned),
+        };
+        let mut db = self.db().acquire().await?;
+        let new = presence::take(&mut db, &event.client_id, &taken).await?;
+        if new && reason == Some("DUPLICATE_CLIENTID") {
+            // A box that lost its line does this to itself; one that does it again and again is two boxes.
+            tracing::warn!(thing.name = %event.client_id, "a second connection took the place of the first");
+        }
+        Ok(())
+    }
+}
+
+/// As AWS writes them.
+fn is_reason(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+/// Reads the index at once and then every so often, on one replica.
+pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval(every);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        let healed = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            healed = heal(&fleet) => healed,
+        };
+        match healed {
+            Ok(0) => {}
+            Ok(many) => tracing::info!(things = many, "the fleet index knew better who is connected"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "could not read the fleet index"),
+        }
+    }
+}
+
+/// One reading of the whole index; answers of how many boxes it knew better.
+pub async fn heal(fleet: &Fleet) -> anyhow::Result<u64> {
+    let mut tx = fleet.db().begin().await?;
+    let db = tx.acquire().await?;
+    if !leadership::lead(db, leadership::PRESENCE).await? {
+        return Ok(0);
+    }
+    let (mut healed, mut after): (u64, Option<String>) = (0, None);
+    loop {
+        let page = fleet.parts.things.connectivity(after.as_deref()).await?;
+        // Each page for itself: a later one that fails takes nothing back.
+        healed += presence::heal(&mut *fleet.db().acquire().await?, &page.things).await?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(healed);
+        }
+        tokio::time::sleep(BETWEEN_PAGES).await;
+    }
+}
