@@ -20,6 +20,8 @@ pub struct Config {
     pub path_key: [u8; 32],
     pub events: EventsConfig,
     pub reserved: ReservedRanges,
+    /// How long a change waits for its box before it is taken back.
+    pub change_lifetime: std::time::Duration,
     pub reconcile: std::time::Duration,
     /// Within this every box's shadow is read, whether or not anything hints at it.
     pub reconcile_all: std::time::Duration,
@@ -95,6 +97,7 @@ impl Config {
         let path_key = env.key("RECEHUB_PATH_KEY");
         let events = (env.want("RECEHUB_EVENTS_SECRET"), env.want("RECEHUB_EVENTS_DESTINATION_ARN"));
         let reserved = env.optional("RECEHUB_RESERVED_RANGES", "networks such as 100.64.0.0/10");
+        let lifetime = env.optional("RECEHUB_CHANGE_LIFETIME_HOURS", "a number of hours");
         let reconcile = env.optional("RECEHUB_RECONCILE_SECONDS", "a number of seconds");
         let reconcile_all = env.optional("RECEHUB_RECONCILE_ALL_SECONDS", "a number of seconds");
         let slack = env.slack();
@@ -119,6 +122,7 @@ impl Config {
                 path_key: path_key?,
                 events: EventsConfig { secret: events.0?, destination_arn: events.1? },
                 reserved: reserved.unwrap_or_default(),
+                change_lifetime: std::time::Duration::from_hours(lifetime.unwrap_or(14 * 24).max(1)),
                 reconcile: std::time::Duration::from_secs(reconcile.unwrap_or(60).max(1)),
                 reconcile_all: std::time::Duration::from_secs(reconcile_all.unwrap_or(86_400).max(1)),
                 slack,
@@ -210,7 +214,7 @@ mod tests {
             "FLEET_API_LISTEN" => "127.0.0.1:0",
             "RECEHUB_STS_URL" => "http://127.0.0.1:4566",
             "RECEHUB_PATH_KEY" => &key,
-            "RECEHUB_RESERVED_RANGES" => return None,
+            "RECEHUB_RESERVED_RANGES" | "RECEHUB_CHANGE_LIFETIME_HOURS" => return None,
             name if name.starts_with("RECEHUB_RECONCILE") => return None,
             name if name.starts_with("SLACK_") => return None,
             _ => "x",

@@ -30,6 +30,7 @@ pub mod stats;
 pub mod status;
 pub mod tokens;
 pub mod uploads;
+mod withdrawal;
 
 use std::sync::Arc;
 
@@ -75,6 +76,8 @@ pub struct Rules {
     pub box_policy: String,
     pub events: EventsConfig,
     pub reserved: ReservedRanges,
+    /// How long a change waits to be taken up.
+    pub change_lifetime: std::time::Duration,
     pub path_keys: sealing::PathKeys,
 }
 

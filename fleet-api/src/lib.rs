@@ -106,6 +106,7 @@ pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
             box_policy: config.box_policy.clone(),
             events: config.events.clone(),
             reserved: config.reserved.clone(),
+            change_lifetime: config.change_lifetime,
             path_keys: PathKeys::derive(&config.path_key),
         },
         nudge: tokio::sync::Notify::new(),

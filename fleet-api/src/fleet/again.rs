@@ -108,6 +108,7 @@ impl Fleet {
             idempotency: key.map(|key| (key, &fingerprint[..])),
             now,
             not_before: now,
+            expires_at: Some(self.expires_at(&after, now)),
         };
         self.write_down(db, &change, by).await?;
         let change = self.story(db, &new).await?;

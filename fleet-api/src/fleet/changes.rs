@@ -1,4 +1,4 @@
-//! A change from a wish to a row, and what people may still do with it then.
+//! A change from a wish to a row, and the steps of its story.
 
 use chrono::{DateTime, Utc};
 use device_model::{change::ChangeState, change_id::ChangeId, thing_name::ThingName};
@@ -57,6 +57,7 @@ impl Fleet {
             idempotency: key.map(|key| (key, &fingerprint[..])),
             now,
             not_before: now,
+            expires_at: Some(self.expires_at(&after, now)),
         };
         self.write_down(db, &change, by).await?;
         let change = self.story(db, &id).await?;
@@ -111,42 +112,6 @@ impl Fleet {
         }
         let before = self.running(db, thing).await?;
         Ok(Weighed { before, after, open })
-    }
-
-    /// Takes a change back: at once if no box can have it yet, else by the box's verdict.
-    #[tracing::instrument(name = "fleet.cancel_change", skip_all, fields(change.id = %id))]
-    pub async fn cancel_change(
-        &self,
-        id: &ChangeId,
-        by: &Actor,
-        reason: Option<&str>,
-    ) -> Result<Change, ApiError> {
-        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
-        let now = self.clock().now();
-        let mut tx = self.db().begin().await?;
-        let db = tx.acquire().await?;
-        let thing = self.story(db, id).await?.thing;
-        things::lock(db, &thing).await?;
-        // Read again under the lock: a verdict may have come in between.
-        let change = self.story(db, id).await?;
-        if change.state.is_terminal() {
-            return Err(ApiError::ChangeClosed(id.clone()));
-        }
-        if change.withdrawing.is_none() {
-            self.withdraw(db, &change, Withdrawing::Cancel, by, reason, now).await?;
-            // The box may have what is being taken back: unless something newer waits already, it
-            // has to be given what ran before.
-            let open = store::changes::open_of(db, &thing).await?;
-            if !open.is_empty() && open.iter().all(|row| row.withdrawing.is_some()) {
-                // A box that never said what it runs has nothing to go back to: the dispatcher
-                // empties its shadow, or asks for it once the box has spoken.
-                self.restore(db, &change, reason, now).await?;
-            }
-        }
-        let change = self.story(db, id).await?;
-        tx.commit().await?;
-        self.parts.nudge.notify_one();
-        Ok(change)
     }
 
     pub async fn change(&self, id: &ChangeId) -> Result<Change, ApiError> {
@@ -230,65 +195,6 @@ impl Fleet {
         entry.ticket = change.ticket;
         audit_entries::add(db, &entry).await?;
         Ok(())
-    }
-
-    /// A change that no box can have is over at once; any other waits for the box's word.
-    pub(super) async fn withdraw(
-        &self,
-        db: &mut PgConnection,
-        change: &Change,
-        why: Withdrawing,
-        by: &Actor,
-        reason: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<(), ApiError> {
-        if change.state == ChangeState::Queued && !change.handed_over {
-            let step = Step { detail: reason.map(str::to_owned), ..Step::of(why.ends_as(), now) };
-            self.step(db, change, step, by).await?;
-            return Ok(());
-        }
-        store::changes::withdraw(db, &change.change_id, why).await?;
-        let action = format!("change.withdrawing.{}", why.as_str());
-        let mut entry = Entry::new(now, by, &action).of(&change.thing);
-        entry.change_id = Some(&change.change_id);
-        entry.pharmacy = change.pharmacy.as_deref();
-        entry.reason = reason;
-        audit_entries::add(db, &entry).await?;
-        Ok(())
-    }
-
-    /// Asks for what ran before `change`, as a change of its own; false: nobody knows what ran.
-    pub(super) async fn restore(
-        &self,
-        db: &mut PgConnection,
-        change: &Change,
-        reason: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<bool, ApiError> {
-        let Some(running) = self.running(db, &change.thing).await? else {
-            return Ok(false);
-        };
-        let reason = reason.map_or_else(
-            || format!("takes back {}", change.change_id),
-            |reason| format!("takes back {}: {reason}", change.change_id),
-        );
-        let id = self.new_id();
-        let restoring = store::changes::NewChange {
-            id: &id,
-            thing: &change.thing,
-            before: Some(&running),
-            after: &running,
-            requested_by: "system",
-            reason: &reason,
-            code: None,
-            ticket: change.ticket.as_deref(),
-            replaces: Some(&change.change_id),
-            idempotency: None,
-            now,
-            not_before: now,
-        };
-        self.write_down(db, &restoring, &Actor::system()).await?;
-        Ok(true)
     }
 
     /// What runs on the box as far as anybody knows: what it reports, else what it last applied.

@@ -45,6 +45,9 @@ pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyh
             () = fleet.nudged() => {}
             _ = timer.tick() => {}
         }
+        if let Err(error) = fleet.expire().await {
+            tracing::warn!(error = %error, "could not look for changes that waited for too long");
+        }
         if let Err(error) = pass(&fleet).await {
             tracing::warn!(error = format!("{error:#}"), "could not look for changes to carry");
         }
@@ -104,6 +107,10 @@ async fn carry(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
 async fn carry_leased(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
     for _ in 0..RACES {
         let shadow = read(fleet, thing).await?;
+        if let Some(shadow) = shadow.as_ref().filter(|shadow| shadow.reported != json!({})) {
+            // A box keeps few verdicts: none may be pushed out by what we are about to ask for.
+            collect::take_in(fleet, thing, shadow).await?;
+        }
         let plan = judge(fleet, thing, shadow.as_ref()).await?;
         let wanted = match &plan {
             Plan::Carry(change) => json!(desired_of(change)),
@@ -150,8 +157,9 @@ async fn judge(fleet: &Fleet, thing: &ThingName, shadow: Option<&Shadow>) -> Res
         }
         None if !open.is_empty() => match shadow {
             Some(shadow) if shadow.reported != json!({}) => {
-                drop(tx);
-                go_back(fleet, thing, shadow).await
+                go_back(fleet, db, &open).await?;
+                tx.commit().await?;
+                Ok(Plan::Again)
             }
             _ => Ok(Plan::Empty(open)),
         },
@@ -184,24 +192,17 @@ async fn refuse(fleet: &Fleet, thing: &ThingName, change: &Change) -> Result<(),
     Ok(())
 }
 
-/// All that is open is to be taken back, and by now the box has spoken: its report may close it, else
-/// the box is asked to go back to what it runs.
-async fn go_back(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -> Result<Plan, ApiError> {
-    collect::take_in(fleet, thing, shadow).await?;
-    let mut tx = fleet.db().begin().await?;
-    let db = tx.acquire().await?;
-    let open = open_changes(db, thing).await?;
-    let Some(last) = open.last().filter(|_| open.iter().all(|change| change.withdrawing.is_some())) else {
-        return Ok(Plan::Again);
-    };
-    let asked_before = store::changes::has_newer_handed_over(db, thing, last.seq).await?;
+/// All that is open is to be taken back, and by now the box has spoken: it is asked to go back to what
+/// it runs.
+async fn go_back(fleet: &Fleet, db: &mut PgConnection, open: &[Change]) -> Result<(), ApiError> {
+    let last = open.last().ok_or_else(|| anyhow::anyhow!("nothing is open"))?;
+    let asked_before = store::changes::has_newer_handed_over(db, &last.thing, last.seq).await?;
     if asked_before || !fleet.restore(db, last, None, fleet.clock().now()).await? {
         let cause =
             anyhow::anyhow!("what became of change {} cannot be told from the report", last.change_id);
         return Err(ApiError::Internal(cause));
     }
-    tx.commit().await?;
-    Ok(Plan::Again)
+    Ok(())
 }
 
 /// The change stands in the shadow now.

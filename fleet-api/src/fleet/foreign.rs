@@ -146,6 +146,7 @@ async fn write_back(
         idempotency: None,
         now,
         not_before,
+        expires_at: None,
     };
     fleet.write_down(db, &change, &Actor::system()).await
 }

@@ -45,6 +45,8 @@ pub struct NewChange<'a> {
     pub now: DateTime<Utc>,
     /// The shadow has it no earlier.
     pub not_before: DateTime<Utc>,
+    /// None: it waits for ever.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Which changes are listed.
@@ -93,9 +95,9 @@ fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::E
 pub async fn add(db: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into lan_changes (change_id, thing, pharmacy_id, state, before, after, requested_by, reason, ticket,
-             replaces, idempotency_key, request_hash, requested_at, next_attempt_at)
+             replaces, idempotency_key, request_hash, requested_at, next_attempt_at, expires_at)
          values ($1, $2, (select pharmacy_id from assignments where thing = $2 and to_at is null),
-             'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         change.id.as_str(),
         change.thing.as_str(),
         change.before.map(Json) as _,
@@ -108,6 +110,7 @@ pub async fn add(db: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<
         change.idempotency.map(|(_, hash)| hash),
         change.now,
         change.not_before,
+        change.expires_at,
     )
     .execute(db)
     .await?;
@@ -349,6 +352,19 @@ pub async fn awaited_things(db: &mut PgConnection) -> sqlx::Result<Vec<ThingName
         .fetch_all(db)
         .await?;
     rows.into_iter().map(|name| name.parse().map_err(undecodable)).collect()
+}
+
+/// Changes whose time has passed and that nobody is taking back yet.
+#[tracing::instrument(name = "db.changes.expired", skip_all)]
+pub async fn expired(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<ChangeId>> {
+    let rows = sqlx::query_scalar!(
+        "select change_id from lan_changes
+         where closed_at is null and withdrawing is null and expires_at <= $1 order by expires_at limit 1000",
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|id| id.parse().map_err(undecodable)).collect()
 }
 
 /// Puts the thing's waiting changes off; the longer, the more often it failed.

@@ -8,6 +8,7 @@ mod coverage;
 mod feed;
 mod handover;
 mod identity;
+mod life;
 mod places;
 mod presence;
 mod reconciling;

@@ -90,12 +90,13 @@ impl TestApi {
                     destination_arn: DESTINATION.to_owned(),
                 },
                 reserved: device_model::lan::ReservedRanges::default(),
+                change_lifetime: std::time::Duration::from_hours(14 * 24),
                 path_keys: PathKeys::derive(&[7; 32]),
             },
             nudge: tokio::sync::Notify::new(),
         });
         let token = async |name: &str, scope| {
-            let (days, now) = (TimeDelta::days(1), clock.now());
+            let (days, now) = (TimeDelta::days(1000), clock.now());
             tokens::create(&db, name, scope, days, &Actor::cli(), now).await.unwrap()
         };
         Self {

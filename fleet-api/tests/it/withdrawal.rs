@@ -1,5 +1,6 @@
 //! Taking a change back: at once while no box can have it, else by the box's word.
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -138,4 +139,60 @@ async fn a_box_that_never_spoke_loses_the_wish_from_its_shadow(db: PgPool) {
 
     assert_eq!(api.state(&id).await, "cancelled");
     assert_eq!(api.aws.desired("tenpo-0042"), json!({}));
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_change_that_nobody_took_up_for_two_weeks_expires(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let id = api.wish("tenpo-0042", "192.168.10.20/24", json!({})).await;
+
+    api.wait(TimeDelta::days(14) - TimeDelta::seconds(1));
+    api.fleet.expire().await.unwrap();
+    assert_eq!(api.state(&id).await, "queued");
+    api.wait(TimeDelta::seconds(1));
+    api.fleet.expire().await.unwrap();
+
+    assert_eq!(api.steps(&id).await, ["queued", "expired"]);
+    assert_eq!(api.dispatch().await, 0);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_sent_change_expires_only_by_the_word_of_its_box(db: PgPool) {
+    let (api, id) = sent(db).await;
+    api.wait(TimeDelta::days(14));
+    for _ in 0..2 {
+        api.fleet.expire().await.unwrap();
+        api.dispatch().await;
+    }
+
+    assert_eq!(api.change(&id).await["withdrawing"], "expire");
+    assert_eq!(api.state(&id).await, "sent");
+    let restoring = api.aws.desired("tenpo-0042")["changeId"].as_str().unwrap().to_owned();
+    assert_ne!(restoring, id);
+    // What undoes it waits for as long as the box stays away.
+    api.wait(TimeDelta::days(100));
+    api.fleet.expire().await.unwrap();
+    api.dispatch().await;
+    assert_eq!(api.change(&restoring).await["withdrawing"], Value::Null);
+    let verdicts = json!([verdict(&restoring, "applied", &Value::Null)]);
+    api.aws.report("tenpo-0042", reported("192.168.10.9/24", &Value::Null, &verdicts));
+    api.collect().await;
+
+    assert_eq!((api.state(&id).await, api.state(&restoring).await), ("expired".into(), "applied".into()));
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_change_for_next_month_begins_to_wait_next_month(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let window = json!({"window": {"notBefore": "2026-12-22T00:00:00Z"}});
+    let id = api.wish("tenpo-0042", "192.168.10.20/24", window).await;
+
+    api.wait(TimeDelta::days(43));
+    api.fleet.expire().await.unwrap();
+    assert_eq!(api.state(&id).await, "queued");
+    api.wait(TimeDelta::days(1));
+    api.fleet.expire().await.unwrap();
+    assert_eq!(api.state(&id).await, "expired");
 }

@@ -54,7 +54,8 @@ impl Ports {
         Ok(port)
     }
 
-    fn free_port(&self) -> Result<u16> {
+    /// One that no part has been promised.
+    pub fn free_port(&self) -> Result<u16> {
         // The kernel may give a port that another part has been promised and does not listen on yet.
         for _ in 0..100 {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;

@@ -1,6 +1,7 @@
 //! The Testbed itself: which parts there are, in which order they start and end.
 
 mod crashes;
+mod replicas;
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+pub use self::replicas::Replica;
 use crate::{
     boxes::{ApiClient, RecehubBox, Surroundings},
     cloud::{Cloud, Slack, cloud_program, start_cloud, start_slack},

@@ -54,7 +54,8 @@ fn prepare(postgres: &Postgres) -> Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     // The macros run only if the crate is compiled again.
     touch(&workspace().join("fleet-api/src/lib.rs"))?;
-    let mut check = cargo(["check", "--quiet", "--package", "fleet-api", "--all-targets"]);
+    // The whole workspace: alone, the crate's dependencies would have other features and be built anew.
+    let mut check = cargo(["check", "--quiet", "--workspace", "--all-targets"]);
     check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &folder).env("DATABASE_URL", postgres.url());
     run(&mut check)?;
     Ok(folder)

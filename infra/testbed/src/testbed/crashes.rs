@@ -17,6 +17,15 @@ impl Testbed {
         wait_until_ready(self.api_process.insert(process), &self.api).await
     }
 
+    /// Starts the fleet API anew with some of its settings changed, from now on.
+    pub async fn restart_api_with(&mut self, settings: &[(&str, &str)]) -> Result<()> {
+        self.kill_api().await?;
+        for (name, value) in settings {
+            self.api_program = self.api_program.clone().env(name, value);
+        }
+        self.start_api().await
+    }
+
     pub async fn kill_cloud(&mut self) -> Result<()> {
         self.cloud_process.take().context("the local cloud does not run")?.kill().await
     }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chaos;
+mod crash;
 mod identity;
 mod lab_faults;
 mod lab_network_manager;
@@ -12,6 +13,7 @@ mod lan_change;
 mod line;
 mod offline;
 mod prescription;
+mod replicas;
 mod share;
 mod share_change;
 mod support;

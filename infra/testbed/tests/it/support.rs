@@ -2,6 +2,7 @@
 
 pub mod box_client;
 pub mod slack;
+pub mod sql_gate;
 
 use std::{fs, path::Path, time::Duration};
 
