@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use device_agent::lan::{journal::Journal, pause::Pauses};
 use device_model::{
     outcome::{VerdictKind, code},
     shadow::TrialPhase,
 };
+use serde_json::json;
 
 use crate::lan_bed::{Bed, Call, GONE, Ground, Point, desired, profile};
 
@@ -236,6 +238,19 @@ async fn three_deaths_during_trials_are_the_last() {
 }
 
 #[tokio::test]
+async fn what_would_fail_again_is_tried_once_and_what_may_go_away_three_times() {
+    let ground = Ground::new();
+    for (code, tries) in [(code::ADDRESS_IN_USE, 1), (code::GATEWAY_SILENT, 3)] {
+        let mut bed = bed(&ground).await;
+        bed.settle(|point| (point == Point::Probe).then_some(code)).await;
+
+        let verdict = bed.verdict("new").await.unwrap();
+        assert_eq!((verdict.verdict, verdict.code.as_deref()), (VerdictKind::RolledBack, Some(code)));
+        assert_eq!(bed.watch.tries["new"], tries, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn attempts_keep_their_distance() {
     let ground = Ground::new();
     let mut bed = bed(&ground).await;
@@ -335,6 +350,24 @@ async fn a_journal_that_cannot_be_written_stops_the_change_before_it_acts_and_no
             assert_eq!(bed.verdict("new").await.unwrap().verdict, VerdictKind::Applied, "{last:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn by_a_clock_that_nobody_vouches_for_no_window_is_open() {
+    let ground = Ground::new();
+    let mut bed = ground.bed().await;
+    bed.start();
+    let mut wanted = desired("new", 10);
+    wanted["window"] = json!({"notAfter": bed.now() + TimeDelta::hours(3)});
+    bed.want(&wanted);
+    bed.until(Point::Reached(TrialPhase::Staged)).await.go_on();
+
+    failed_a_few_times(&bed).await;
+    assert!(bed.nothing_came(), "it goes on by a clock that may be wrong");
+    bed.clock.learn(bed.now());
+    bed.settle(|_| None).await;
+
+    assert_eq!(bed.verdict("new").await.unwrap().verdict, VerdictKind::Applied);
 }
 
 /// Every write to the journal fails from now on, as on a disk that fails.
