@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Three attempts of a box that is in no hurry.
-const BOUND: Duration = Duration::from_mins(4);
+const BOUND: Duration = Duration::from_mins(6);
 /// A phase may be over in a moment: the agent's log is looked at this often.
 const LOOK: Duration = Duration::from_millis(1);
 const TRYING: &str = "LAN change is Trying";

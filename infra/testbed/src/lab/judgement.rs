@@ -40,7 +40,7 @@ pub async fn judge(
     let mut now = Settings::of(hub).await?;
     let settled = until("the settings are what the verdict says", BOUND, || async {
         let settings = Settings::of(hub).await?;
-        let fits = if is_applied { is_as_asked(&settings, lan) } else { settings == *before };
+        let fits = if is_applied { is_as_asked(&settings, lan) } else { is_as_before(&settings, before) };
         Ok(fits.then_some(settings))
     });
     match settled.await {
@@ -63,12 +63,27 @@ pub async fn judge(
 }
 
 fn is_as_asked(settings: &Settings, lan: &Value) -> bool {
-    let only = settings.addresses.len() == 1;
     match lan["address"].as_str() {
-        Some(address) => only && settings.addresses.contains(address) && is_saved(settings, address),
-        // What the router hands out.
-        None => only && settings.addresses.iter().any(|address| address.starts_with("192.168.10.1")),
+        Some(address) => {
+            let only = settings.addresses.len() == 1;
+            only && settings.addresses.contains(address) && is_saved(settings, address)
+        }
+        None => has_lease(settings),
     }
+}
+
+/// A DHCP server may hand out another address than it did before.
+fn is_as_before(settings: &Settings, before: &Settings) -> bool {
+    let is_dhcp = before.saved.values().any(|profile| profile.contains("method=auto"));
+    let same_address = if is_dhcp { has_lease(settings) } else { settings.addresses == before.addresses };
+    let now = Settings { addresses: before.addresses.clone(), ..settings.clone() };
+    same_address && now == *before
+}
+
+/// What the router hands out.
+fn has_lease(settings: &Settings) -> bool {
+    let only = settings.addresses.len() == 1;
+    only && settings.addresses.iter().any(|address| address.starts_with("192.168.10.1"))
 }
 
 fn is_saved(settings: &Settings, address: &str) -> bool {
