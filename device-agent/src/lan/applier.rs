@@ -177,7 +177,8 @@ impl<I: LanInterface> Applier<I> {
             self.write(&machine, verdict.as_ref()).await?;
         }
         if let Some((change, phase, attempt)) = machine.state.trial() {
-            tracing::info!(change.id = %change, attempt, "LAN change is {phase:?}");
+            let code = machine.state.setback().unwrap_or_default();
+            tracing::info!(change.id = %change, attempt, code, "LAN change is {phase:?}");
         }
         self.since = self.parts.clock.now();
         self.machine = machine;

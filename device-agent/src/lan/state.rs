@@ -264,6 +264,15 @@ impl State {
         };
         Some((&wish.change_id, phase, *attempt))
     }
+
+    /// The code by which the change in hand came to nothing for now, if it did.
+    pub fn setback(&self) -> Option<&str> {
+        match self {
+            Self::RollingBack { reason: Reason::Failed { code, .. }, .. } => Some(code),
+            Self::Staged { setbacks, .. } => setbacks.last.as_ref().map(|last| last.code.as_str()),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
