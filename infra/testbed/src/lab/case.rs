@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
-use device_model::shadow::TrialPhase;
+use device_model::{outcome::code, shadow::TrialPhase};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -208,7 +208,11 @@ async fn outage(said: &str, since: &Log) -> Result<()> {
     let through = [says(&ENDS), says(&["RollingBack"]), vec![WAITS.to_owned()]].concat();
     // It comes back to where it waits after a trial, and after it was undone.
     let again = if said.contains(TRYING) { says(&["Staged"]) } else { Vec::new() };
-    since.until_any(&[through, again].concat()).await
+    since.until_any(&[through, again].concat()).await?;
+    let undone = since.read()?;
+    let is_said = undone.contains(code::CLOUD_UNREACHABLE) || undone.contains(code::GATEWAY_SILENT);
+    ensure!(is_said || !undone.contains("RollingBack"), "it does not say why it is undone: {undone}");
+    Ok(())
 }
 
 /// Asks for a change, once however often it has to be asked for.
