@@ -8,6 +8,7 @@ use crate::outcome::VerdictKind;
 
 /// The life of a change; terminal states never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeState {
     /// Waits for its time.

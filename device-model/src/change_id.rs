@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 /// Names one change for ever: a ULID when we made it. A box takes any id that fits, since it has no
 /// say in how the cloud makes them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(pattern = "^[A-Za-z0-9_-]{1,64}$", examples("01JDB8Q2YQ3TZ6T9K0S7W1X4VN"))
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ChangeId(String);
 

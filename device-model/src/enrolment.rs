@@ -6,6 +6,7 @@ use crate::thing_name::ThingName;
 
 /// `POST /v1/device/enroll`
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EnrollRequest {
     pub thing: ThingName,
@@ -19,6 +20,7 @@ pub struct EnrollRequest {
 
 /// An X25519 public key, vouched for by the certificate's key.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SealingKey {
     /// 32 bytes, base64.
@@ -28,6 +30,7 @@ pub struct SealingKey {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EnrollAnswer {
     pub thing: ThingName,

@@ -20,6 +20,7 @@ pub const PREFIX: std::ops::RangeInclusive<u8> = 8..=30;
 
 /// Settings as typed: any text, the form they have in JSON everywhere. Any JSON reads as one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LanDraft {
     /// `dhcp` or `static`.
@@ -39,10 +40,12 @@ pub struct LanDraft {
     /// What could not be read. Fields that nobody here knows are refused when typed, and ignored by a
     /// box that is older than the cloud.
     #[serde(skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub misfits: Faults,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RouteDraft {
     /// The network, e.g. `192.168.20.0/24`.
     pub to: String,

@@ -22,12 +22,14 @@ pub const AMZ_DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 /// `POST /v1/device/nonce`
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NonceRequest {
     pub thing: ThingName,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NonceAnswer {
     pub nonce: String,
@@ -38,6 +40,7 @@ pub struct NonceAnswer {
 
 /// `POST /v1/device/login`
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LoginRequest {
     pub thing: ThingName,
@@ -50,6 +53,7 @@ pub struct LoginRequest {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LoginAnswer {
     pub token: String,

@@ -7,6 +7,7 @@ use crate::change_id::ChangeId;
 
 /// The box's last word on one change. Only this closes a change that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     pub change_id: ChangeId,
@@ -23,6 +24,7 @@ pub struct Verdict {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// The new settings run and outlive a power cut.
@@ -38,6 +40,7 @@ pub enum VerdictKind {
 
 /// How far a time of the box can be trusted: it has no clock chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
     /// Set by NTP or by the cloud's answer.

@@ -42,6 +42,7 @@ pub struct Desired {
 
 /// What the box says is so. Only the box writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Reported {
     pub schema: u32,
@@ -49,6 +50,7 @@ pub struct Reported {
     /// The schemas that this agent speaks.
     pub schemas: Vec<u32>,
     /// What runs: never a trial.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::lan::LanDraft))]
     pub lan: LanSettings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<ShareSettings>,
@@ -69,6 +71,7 @@ pub struct Reported {
 
 /// The second milestone of a change: a box that moved is not done before the receipt computer has found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiptComputer {
     /// The change that was applied.
@@ -79,6 +82,7 @@ pub struct ReceiptComputer {
 
 /// By the first session from another host after the commit, or the first file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", tag = "state")]
 pub enum Sight {
     Unconfirmed,
@@ -91,6 +95,7 @@ pub enum Sight {
 
 /// Which probes must pass before settings are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProbePolicy {
     #[serde(default)]
@@ -98,6 +103,7 @@ pub struct ProbePolicy {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ShareProbe {
     /// Settings under which the share does not answer are rolled back.
@@ -125,6 +131,7 @@ impl ProbePolicy {
 
 /// The address that the interface really has, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Effective {
     /// Address and prefix length; absent while there is none.
@@ -136,6 +143,7 @@ pub struct Effective {
 
 /// A change that the box has taken in hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Trial {
     pub change_id: ChangeId,
@@ -146,6 +154,7 @@ pub struct Trial {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum TrialPhase {
     Staged,

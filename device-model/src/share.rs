@@ -31,6 +31,7 @@ pub struct ShareDraft {
 
 /// A share that a box can offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ShareSettings {
     pub name: String,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::Clock;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub agent_version: String,
@@ -36,6 +37,7 @@ pub struct Status {
 
 /// What the box has and the cloud has not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Backlog {
     pub count: u64,
@@ -50,6 +52,7 @@ pub struct Backlog {
 
 /// The box's own line to the cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     pub up: bool,
@@ -58,6 +61,7 @@ pub struct Line {
 
 /// Something that does not mend itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Alarm {
     /// Entries are set aside.
@@ -123,6 +127,7 @@ impl Backlog {
 
 /// AWS IoT's certificates are valid to 2049: their age counts, not their end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateAge {
     pub serial: String,

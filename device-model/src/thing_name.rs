@@ -10,6 +10,8 @@ pub const MAX_LENGTH: usize = 128;
 /// A thing's name. Holding one means the text was checked: it may go into a topic, a URL or an
 /// object key as it stands. AWS IoT also allows `:`, which we do not: it parts the fields of ARNs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9_-]{1,128}$", examples("tenpo-0001")))]
 #[serde(try_from = "String", into = "String")]
 pub struct ThingName(String);
 

@@ -16,6 +16,7 @@ const JST_SECONDS: i32 = 9 * 3600;
 
 /// A window as typed. Any JSON reads as one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WindowDraft {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +34,7 @@ pub struct WindowDraft {
     pub to: Option<String>,
     /// What could not be read, and fields that nobody here knows.
     #[serde(skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub misfits: Faults,
 }
 

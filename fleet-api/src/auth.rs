@@ -13,18 +13,18 @@ use crate::{
     error::ApiError,
     fleet::{
         Fleet,
-        actor::{Actor, Origin, Proof},
+        actor::{Actor, Origin},
         tokens::{Scope, Scopes},
     },
 };
 
-/// Someone with an API token that may read.
+/// Someone with an API token, or a token of the identity provider, that may read.
 pub struct Reader(pub Actor);
-/// Someone with an API token that may change boxes.
+/// As [`Reader`], but may change boxes.
 pub struct Changer(pub Actor);
-/// Someone with an API token that may do all there is.
+/// As [`Reader`], but may do all there is.
 pub struct Admin(pub Actor);
-/// Someone with an API token that may see the original paths of prescriptions.
+/// As [`Reader`], but may see the original paths of prescriptions.
 pub struct PathReader(pub Actor);
 /// A box with a session that has not ended and a certificate that is good.
 pub struct Device(pub ThingName);
@@ -60,7 +60,9 @@ impl FromRequestParts<Fleet> for Device {
 
     async fn from_request_parts(parts: &mut Parts, fleet: &Fleet) -> Result<Self, ApiError> {
         let thing = fleet.session_thing(bearer(parts)?).await?;
-        thing.map(Self).ok_or(ApiError::Unauthenticated)
+        let thing = thing.ok_or(ApiError::Unauthenticated)?;
+        fleet.paces.thing(thing.as_str())?;
+        Ok(Self(thing))
     }
 }
 
@@ -75,8 +77,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Origination {
 async fn holder(parts: &Parts, fleet: &Fleet) -> Result<(Scopes, Actor), ApiError> {
     let holder = fleet.token_holder(bearer(parts)?).await?;
     let holder = holder.ok_or(ApiError::Unauthenticated)?;
-    let actor = Actor::new(format!("token:{}", holder.name), Proof::ApiToken, Origin::Api);
-    Ok((holder.scopes, Actor { ip: peer(parts), ..actor }))
+    fleet.paces.token(&holder.actor)?;
+    let actor = Actor { ip: peer(parts), ..Actor::new(holder.actor, holder.proof, Origin::Api) };
+    Ok((holder.scopes.ok_or(ApiError::Forbidden)?, actor))
 }
 
 fn bearer(parts: &Parts) -> Result<&str, ApiError> {

@@ -24,6 +24,8 @@ enum Command {
     Serve,
     /// Bring the database up to this version
     Migrate,
+    /// Print the document of the HTTP API, as OpenAPI 3.1
+    Openapi,
     /// API tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -37,7 +39,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => fleet_api::serve(Config::load(&settings)?).await,
         Command::Migrate => fleet_api::migrate(&settings.want("DATABASE_URL")?).await,
+        Command::Openapi => print_document(),
         Command::Token(command) => token::run(command, &settings).await,
         Command::Device(command) => device::run(command, &settings).await,
     }
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for on the command line is answered there")]
+fn print_document() -> anyhow::Result<()> {
+    print!("{}", fleet_api::openapi::text()?);
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! All configuration, read from environment and file in one go; every fault is told at once.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, num::NonZeroU32};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use device_model::lan::ReservedRanges;
@@ -25,6 +25,11 @@ pub struct Config {
     pub reconcile: std::time::Duration,
     /// Within this every box's shadow is read, whether or not anything hints at it.
     pub reconcile_all: std::time::Duration,
+    pub pace: PaceConfig,
+    /// None: no identity provider is connected.
+    pub oidc: Option<OidcConfig>,
+    /// Where `/metrics` is served, and nothing else; None: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// None: no Slack workspace is connected.
     pub slack: Option<SlackConfig>,
 }
@@ -38,6 +43,31 @@ pub struct LoginConfig {
     pub region: String,
     pub account: String,
     pub role: String,
+}
+
+/// The company's identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    pub issuer: url::Url,
+    pub audience: String,
+    /// The claim that names roles; dots lead into objects.
+    pub role_claim: String,
+    /// Role and scope, as in `sre=admin`; a role may be named after its scope.
+    pub roles: Vec<(String, String)>,
+}
+
+/// Requests a second that may come in the long run; twice as many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaceConfig {
+    pub per_token: NonZeroU32,
+    pub per_box: NonZeroU32,
+}
+
+impl Default for PaceConfig {
+    fn default() -> Self {
+        let many = |many| NonZeroU32::new(many).unwrap_or(NonZeroU32::MIN);
+        Self { per_token: many(100), per_box: many(200) }
+    }
 }
 
 #[derive(Clone)]
@@ -100,6 +130,12 @@ impl Config {
         let lifetime = env.optional("RECEHUB_CHANGE_LIFETIME_HOURS", "a number of hours");
         let reconcile = env.optional("RECEHUB_RECONCILE_SECONDS", "a number of seconds");
         let reconcile_all = env.optional("RECEHUB_RECONCILE_ALL_SECONDS", "a number of seconds");
+        let mut pace = PaceConfig::default();
+        let above_zero = "a number of requests a second, above 0";
+        pace.per_token = env.optional("RECEHUB_RATE_PER_TOKEN", above_zero).unwrap_or(pace.per_token);
+        pace.per_box = env.optional("RECEHUB_RATE_PER_BOX", above_zero).unwrap_or(pace.per_box);
+        let metrics_listen = env.optional("FLEET_API_METRICS_LISTEN", "an address such as 127.0.0.1:9100");
+        let oidc = env.oidc();
         let slack = env.slack();
         let faults = env.faults;
         if !faults.is_empty() {
@@ -125,6 +161,9 @@ impl Config {
                 change_lifetime: std::time::Duration::from_hours(lifetime.unwrap_or(14 * 24).max(1)),
                 reconcile: std::time::Duration::from_secs(reconcile.unwrap_or(60).max(1)),
                 reconcile_all: std::time::Duration::from_secs(reconcile_all.unwrap_or(86_400).max(1)),
+                pace,
+                oidc,
+                metrics_listen,
                 slack,
             })
         };
@@ -177,6 +216,34 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
         key
     }
 
+    /// All of the identity provider's settings or none of them.
+    fn oidc(&mut self) -> Option<OidcConfig> {
+        self.given("RECEHUB_OIDC_ISSUER")?;
+        let issuer = self.parsed::<url::Url>("RECEHUB_OIDC_ISSUER", "a URL");
+        let audience = self.want("RECEHUB_OIDC_AUDIENCE");
+        let role_claim = self.given("RECEHUB_OIDC_ROLE_CLAIM").unwrap_or_else(|| "roles".to_owned());
+        let roles = self.pairs("RECEHUB_OIDC_ROLES", "sre=admin,pharmacists=paths");
+        let known = |scope: &str| matches!(scope, "read" | "change" | "admin" | "paths");
+        if roles.iter().any(|(_, scope)| !known(scope)) {
+            self.faults
+                .push("RECEHUB_OIDC_ROLES names a scope that is not read, change, admin or paths".to_owned());
+        }
+        Some(OidcConfig { issuer: issuer?, audience: audience?, role_claim, roles })
+    }
+
+    /// Names and what they stand for.
+    fn pairs(&mut self, name: &str, example: &str) -> Vec<(String, String)> {
+        let text = self.given(name).unwrap_or_default();
+        let mut pairs = Vec::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some((left, right)) => pairs.push((left.trim().to_owned(), right.trim().to_owned())),
+                None => self.faults.push(format!("{name} is not like {example}")),
+            }
+        }
+        pairs
+    }
+
     /// All of Slack's settings or none of them.
     fn slack(&mut self) -> Option<SlackConfig> {
         let signing_secret = self.given("SLACK_SIGNING_SECRET")?;
@@ -184,14 +251,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
         let team_id = self.want("SLACK_TEAM_ID");
         let app_id = self.want("SLACK_APP_ID");
         let channel_id = self.want("SLACK_CHANNEL_ID");
-        let roles = self.given("SLACK_ROLES").unwrap_or_default();
-        let mut named = Vec::new();
-        for pair in roles.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some((user, role)) => named.push((user.trim().to_owned(), role.trim().to_owned())),
-                None => self.faults.push("SLACK_ROLES is not like U1=operator,U2=viewer".to_owned()),
-            }
-        }
+        let roles = self.pairs("SLACK_ROLES", "U1=operator,U2=viewer");
         Some(SlackConfig {
             signing_secret,
             bot_token: bot_token?,
@@ -199,7 +259,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
             team_id: team_id?,
             app_id: app_id?,
             channel_id: channel_id?,
-            roles: named,
+            roles,
         })
     }
 }
@@ -216,6 +276,8 @@ mod tests {
             "RECEHUB_PATH_KEY" => &key,
             "RECEHUB_RESERVED_RANGES" | "RECEHUB_CHANGE_LIFETIME_HOURS" => return None,
             name if name.starts_with("RECEHUB_RECONCILE") => return None,
+            name if name.starts_with("RECEHUB_RATE") || name.starts_with("RECEHUB_OIDC") => return None,
+            "FLEET_API_METRICS_LISTEN" => return None,
             name if name.starts_with("SLACK_") => return None,
             _ => "x",
         };
@@ -223,11 +285,44 @@ mod tests {
     }
 
     #[test]
-    fn slack_may_be_left_out() {
+    fn what_is_beside_the_fleet_may_be_left_out() {
         let config = Config::read(environment).unwrap();
 
-        assert!(config.slack.is_none());
+        assert!(config.slack.is_none() && config.oidc.is_none() && config.metrics_listen.is_none());
+        assert_eq!(config.pace, PaceConfig::default());
         assert_eq!((config.reconcile.as_secs(), config.reconcile_all.as_secs()), (60, 24 * 60 * 60));
+    }
+
+    #[test]
+    fn the_identity_provider_is_told_whole_or_not_at_all() {
+        let given = |name: &str| match name {
+            "RECEHUB_OIDC_ISSUER" => Some("https://id.example".to_owned()),
+            "RECEHUB_OIDC_AUDIENCE" => Some("recehub".to_owned()),
+            "RECEHUB_OIDC_ROLES" => Some("sre=admin, pharmacists=paths".to_owned()),
+            name => environment(name),
+        };
+        let broken = |name: &str| match name {
+            "RECEHUB_OIDC_AUDIENCE" => None,
+            "RECEHUB_OIDC_ROLES" => Some("sre=root,ops".to_owned()),
+            "RECEHUB_RATE_PER_BOX" => Some("0".to_owned()),
+            name => given(name),
+        };
+
+        let oidc = Config::read(given).unwrap().oidc.unwrap();
+        assert_eq!((oidc.role_claim.as_str(), oidc.roles.len()), ("roles", 2));
+        assert_eq!(Config::read(broken).err().unwrap().0.len(), 4);
+    }
+
+    #[test]
+    fn a_name_in_the_file_that_means_nothing_is_told_with_the_other_faults() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"RECEHUB_TYPO=1\n").unwrap();
+        let settings = Settings::load(Some(file.path())).unwrap();
+
+        let faults = Config::load(&settings).err().unwrap().0;
+
+        assert!(faults.contains(&"RECEHUB_TYPO in the file means nothing here".to_owned()));
+        assert!(faults.contains(&"PRESCRIPTION_BUCKET is not set".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What can be refused, as problem+json with a stable `type`; and what failed, which is logged here
 //! once and told to nobody.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::rejection::{JsonRejection, PathRejection, QueryRejection},
@@ -9,6 +11,45 @@ use axum::{
 };
 use device_model::{change_id::ChangeId, fault::Faults, thing_name::ThingName};
 use serde_json::json;
+
+/// Every `type` that a refusal may have, with its status, for the document; a test holds it to [`ApiError::kind`].
+pub const PROBLEMS: &[(&str, u16)] = &[
+    ("unknown-thing", 404),
+    ("unknown-pharmacy", 404),
+    ("unknown-change", 404),
+    ("unknown-upload", 404),
+    ("unknown-route", 404),
+    ("wrong-method", 405),
+    ("change-open", 409),
+    ("change-closed", 409),
+    ("change-not-retryable", 409),
+    ("events-gone", 410),
+    ("too-many-followers", 503),
+    ("nothing-to-revert-to", 409),
+    ("pharmacy-exists", 409),
+    ("thing-enrolled", 409),
+    ("unknown-token", 404),
+    ("token-exists", 409),
+    ("etag-mismatch", 412),
+    ("idempotency-key-reused", 422),
+    ("unusable-fields", 422),
+    ("malformed-request", 400),
+    ("digest-mismatch", 400),
+    ("upload-id-mismatch", 400),
+    ("length-mismatch", 400),
+    ("length-required", 411),
+    ("too-large", 413),
+    ("media-type", 415),
+    ("request-timeout", 408),
+    ("too-many-requests", 429),
+    ("unauthenticated", 401),
+    ("login-refused", 401),
+    ("enrolment-refused", 403),
+    ("forbidden", 403),
+    ("unavailable", 503),
+    ("internal", 500),
+    ("not-ready", 503),
+];
 
 /// Everything a caller can tell apart.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +109,8 @@ pub enum ApiError {
     MediaType,
     #[error("the request took too long")]
     TooSlow,
+    #[error("too many requests")]
+    TooFast(Duration),
     #[error("credentials are needed")]
     Unauthenticated,
     #[error("the login was refused")]
@@ -118,6 +161,7 @@ impl ApiError {
             Self::TooLarge(_) => ("too-large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::MediaType => ("media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::TooSlow => ("request-timeout", StatusCode::REQUEST_TIMEOUT),
+            Self::TooFast(_) => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Self::LoginRefused => ("login-refused", StatusCode::UNAUTHORIZED),
             Self::EnrolmentRefused => ("enrolment-refused", StatusCode::FORBIDDEN),
@@ -157,17 +201,20 @@ impl IntoResponse for ApiError {
             Self::ChangeOpen(id) | Self::ChangeClosed(id) => problem["changeId"] = json!(id),
             _ => {}
         }
+        // Whole seconds, rounded up: whoever comes a moment early is only sent away again.
+        let wait = match &self {
+            Self::TooFast(wait) => Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(2),
+            _ => None,
+        };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            }
-            _ => {}
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
         response
     }

@@ -21,6 +21,9 @@ pub mod feed;
 mod foreign;
 mod judgement;
 pub mod login;
+pub mod oidc;
+pub mod pace;
+pub mod pages;
 pub mod places;
 pub mod presence;
 pub mod revocation;
@@ -43,7 +46,7 @@ use tracing::Instrument;
 use crate::{
     aws::{bucket::Bucket, shadows::Shadows, sts::Sts, things::Things},
     clock::Clock,
-    config::{EventsConfig, LoginConfig},
+    config::{EventsConfig, LoginConfig, PaceConfig},
     error::ApiError,
 };
 
@@ -54,6 +57,8 @@ pub struct Fleet {
     under_way: TaskTracker,
     /// A seat for each follower of the feed.
     followers: Arc<Semaphore>,
+    pub(crate) paces: Arc<pace::Paces>,
+    pub(crate) pages: Arc<pages::Pages>,
 }
 
 /// What the verbs stand on.
@@ -64,6 +69,8 @@ pub struct Parts {
     pub things: Arc<dyn Things>,
     pub sts: Arc<dyn Sts>,
     pub bucket: Arc<dyn Bucket>,
+    /// None: no identity provider is connected.
+    pub oidc: Option<oidc::Oidc>,
     pub rules: Rules,
     /// Wakes the dispatcher.
     pub nudge: Notify,
@@ -79,12 +86,20 @@ pub struct Rules {
     /// How long a change waits to be taken up.
     pub change_lifetime: std::time::Duration,
     pub path_keys: sealing::PathKeys,
+    pub pace: PaceConfig,
 }
 
 impl Fleet {
     pub fn new(parts: Parts) -> Self {
         let followers = Arc::new(Semaphore::new(feed::FOLLOWERS));
-        Self { parts: Arc::new(parts), under_way: TaskTracker::new(), followers }
+        let paces = Arc::new(pace::Paces::new(parts.rules.pace));
+        Self {
+            parts: Arc::new(parts),
+            under_way: TaskTracker::new(),
+            followers,
+            paces,
+            pages: Arc::default(),
+        }
     }
 
     pub fn db(&self) -> &PgPool {
@@ -118,6 +133,11 @@ impl Fleet {
     /// True once the process ends: nothing that can be taken up again later goes on.
     fn is_finishing(&self) -> bool {
         self.under_way.is_closed()
+    }
+
+    /// How many follow the feed.
+    pub fn followers_now(&self) -> usize {
+        feed::FOLLOWERS - self.followers.available_permits()
     }
 
     /// Resolves when a change may be waiting to be carried.

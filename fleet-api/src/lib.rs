@@ -18,6 +18,9 @@ pub mod error;
 pub mod fleet;
 pub mod lifecycle;
 pub mod limits;
+pub mod metrics;
+pub mod openapi;
+pub mod request_id;
 pub mod router;
 pub mod routes;
 pub mod server;
@@ -40,7 +43,9 @@ use crate::{
     aws::{bucket::S3Bucket, clients, sts::StsEndpoint},
     clock::SystemClock,
     config::Config,
-    fleet::{Fleet, Parts, Rules, collect, dispatch, events, presence, revocation, sealing::PathKeys},
+    fleet::{
+        Fleet, Parts, Rules, collect, dispatch, events, oidc::Oidc, presence, revocation, sealing::PathKeys,
+    },
     lifecycle::Tasks,
 };
 
@@ -79,6 +84,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         Some(slack) => slack::start(slack, fleet.clone(), &mut tasks, &stop)?,
         None => Router::new(),
     };
+    if let Some(address) = config.metrics_listen {
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+        tasks.spawn(metrics::serve(listener, metrics::install()?, fleet.clone(), stop.clone()));
+    }
     let app = router::router(fleet, slack);
     let listener = tokio::net::TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -101,6 +111,7 @@ pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
         things: Arc::new(clients::things(&aws)),
         sts: Arc::new(StsEndpoint::new(&config.login.sts_url)?),
         bucket: Arc::new(S3Bucket { client: clients::s3(&aws), name: config.bucket.clone() }),
+        oidc: config.oidc.clone().map(Oidc::new).transpose()?,
         rules: Rules {
             login: config.login.clone(),
             box_policy: config.box_policy.clone(),
@@ -108,6 +119,7 @@ pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
             reserved: config.reserved.clone(),
             change_lifetime: config.change_lifetime,
             path_keys: PathKeys::derive(&config.path_key),
+            pace: config.pace,
         },
         nudge: tokio::sync::Notify::new(),
     };

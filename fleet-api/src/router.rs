@@ -15,6 +15,8 @@ use crate::{
     error::ApiError,
     fleet::Fleet,
     limits::BODY_LIMIT,
+    metrics, openapi,
+    request_id::{self, RequestId},
     routes::{
         audit, changes, device, devices, events, feed, health, lan, pharmacies, places, stats, uploads,
     },
@@ -69,18 +71,23 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .fallback(async || ApiError::UnknownRoute)
         .with_state(fleet)
+        .merge(openapi::page())
         .nest("/slack", bounded(slack, SLACK_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
         }))
+        .layer(middleware::from_fn(metrics::measure))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()))
+        .layer(middleware::from_fn(request_id::name))
 }
 
 /// The matched route, never the address: a query may hold what people typed.
 fn span(request: &Request) -> tracing::Span {
     let route = request.extensions().get::<axum::extract::MatchedPath>();
+    let id = request.extensions().get::<RequestId>();
     tracing::info_span!("http", http.method = %request.method(),
-        http.route = route.map_or("-", axum::extract::MatchedPath::as_str))
+        http.route = route.map_or("-", axum::extract::MatchedPath::as_str),
+        request.id = id.map_or("-", RequestId::as_str))
 }
 
 fn bounded(routes: Router, time: Duration) -> Router {

@@ -72,7 +72,7 @@ fn printable(escaped: &str) -> Result<(), ApiError> {
 }
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page begins; null: this was the last.

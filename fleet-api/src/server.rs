@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 /// balancer keeps a connection open (60 s), or it would now and then write into a closed one.
 pub const HEADER_TIME: Duration = Duration::from_secs(75);
 
+/// The longest that we ask for is a path of 1,600 characters; one that is longer is answered with 431.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 64;
+
 /// Serves until told to stop, and then until the requests under way are answered.
 pub async fn serve(mut listener: TcpListener, app: Router, header_time: Duration, stop: CancellationToken) {
     let mut connections = JoinSet::new();
@@ -51,6 +55,7 @@ async fn connection(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_time);
+    builder.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

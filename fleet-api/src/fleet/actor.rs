@@ -5,7 +5,7 @@ use std::net::IpAddr;
 /// Someone or something that acts, and how that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `token:NAME`, `slack:U…`, `thing:NAME`, `system`.
+    /// `token:NAME`, `oidc:SUBJECT`, `slack:U…`, `thing:NAME`, `system`.
     pub name: String,
     pub proof: Proof,
     pub origin: Origin,
@@ -15,6 +15,8 @@ pub struct Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     ApiToken,
+    /// A token of the identity provider.
+    Oidc,
     /// A request signed by Slack.
     SlackUser,
     DeviceCertificate,
@@ -60,6 +62,7 @@ impl Proof {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiToken => "api_token",
+            Self::Oidc => "oidc",
             Self::SlackUser => "slack_user",
             Self::DeviceCertificate => "device_certificate",
             Self::EnrolmentCode => "enrolment_code",

@@ -45,15 +45,17 @@ pub struct Conditions {
 }
 
 /// Settings as a change holds them, before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
+    #[schema(value_type = LanDraft)]
     pub lan: LanSettings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<ShareSettings>,
     #[serde(default)]
     pub probe: ProbePolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<WindowDraft>)]
     pub window: Option<Window>,
 }
 
@@ -96,7 +98,8 @@ pub struct Change {
 }
 
 /// Whether the receipt computer has found the box since a change was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = SightOfChange)]
 #[serde(rename_all = "camelCase", tag = "state")]
 pub enum Sight {
     Unconfirmed,
@@ -122,7 +125,7 @@ pub struct Step {
 }
 
 /// Why a change that was sent is being taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Withdrawing {
     Cancel,

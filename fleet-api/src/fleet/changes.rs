@@ -156,6 +156,7 @@ impl Fleet {
         entry.after = Some(json!({"state": step.state, "code": step.code,
             "deviceAt": step.device_at, "clock": step.clock}));
         audit_entries::add(db, &entry).await?;
+        metrics::counter!("recehub_change_steps_total", "state" => step.state.as_str()).increment(1);
         tracing::info!(thing.name = %change.thing, change.id = %change.change_id, "LAN change is {}", step.state);
         Ok(true)
     }

@@ -82,6 +82,11 @@ impl Fleet {
         Ok(devices::list(&mut db, filter, self.clock().now()).await?)
     }
 
+    /// Names what can be read now: as long as it is the same, nothing that was read has changed.
+    pub async fn snapshot(&self) -> Result<String, ApiError> {
+        Ok(devices::snapshot(&mut *self.db().acquire().await?).await?)
+    }
+
     /// Boxes that a typed text may mean: the thing's own name, or part of it or of its pharmacy's
     /// code, name or kana.
     pub async fn find_boxes(&self, text: &str) -> Result<Vec<Device>, ApiError> {

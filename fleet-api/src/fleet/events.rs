@@ -61,6 +61,8 @@ pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyh
 }
 
 async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
+    // Each replica has its own.
+    fleet.paces.forget();
     let mut tx = fleet.db().begin().await?;
     let db = tx.acquire().await?;
     if !leadership::lead(db, leadership::HOUSEKEEPING).await? {

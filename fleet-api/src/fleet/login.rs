@@ -15,7 +15,7 @@ use crate::{
     config::LoginConfig,
     error::ApiError,
     fleet::{Fleet, actor::Actor, audit::Entry, secret},
-    store::{audit_entries, budgets, certificates, nonces, sessions, uploads},
+    store::{audit_entries, budgets, certificates, nonces, presence, sessions, uploads},
 };
 
 mod identity;
@@ -129,6 +129,7 @@ impl Fleet {
         }
         let by = Actor::thing(thing.as_str(), ip);
         audit_entries::add(db, &Entry::new(now, &by, "device.login").of(thing)).await?;
+        presence::seen(db, thing, now).await?;
         let floor = uploads::sequence_floor(db, thing).await?;
         tx.commit().await?;
         Ok(LoginAnswer { token, expires_at, sequence_floor: u64::try_from(floor).unwrap_or_default() })

@@ -8,12 +8,19 @@ use sqlx::PgPool;
 
 use crate::{
     error::ApiError,
-    fleet::{Fleet, actor::Actor, audit::Entry, secret},
+    fleet::{
+        Fleet,
+        actor::{Actor, Proof},
+        audit::Entry,
+        secret,
+    },
     store::{self, api_tokens, audit_entries},
 };
 
 /// How exactly it is known when a token was last used.
 const USED: TimeDelta = TimeDelta::minutes(1);
+/// What tells our tokens from others, to people and to programs that look for leaked ones.
+const PREFIX: &str = "rh_";
 
 /// What a token may do; each may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,8 +82,11 @@ impl fmt::Display for Scopes {
 /// What a token that is good says of its holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    pub name: String,
-    pub scopes: Scopes,
+    /// As the audit log names it.
+    pub actor: String,
+    pub proof: Proof,
+    /// None: somebody who may do nothing here.
+    pub scopes: Option<Scopes>,
 }
 
 /// Makes a token and answers it, this once. Needs nothing but the database.
@@ -88,7 +98,7 @@ pub async fn create(
     by: &Actor,
     now: DateTime<Utc>,
 ) -> Result<String, ApiError> {
-    let (token, expires_at, scopes) = (secret::fresh("rh_"), now + lifetime, scopes.into());
+    let (token, expires_at, scopes) = (secret::fresh(PREFIX), now + lifetime, scopes.into());
     let mut tx = db.begin().await?;
     let new = api_tokens::NewToken {
         name,
@@ -131,8 +141,14 @@ pub async fn revoke(db: &PgPool, name: &str, by: &Actor, now: DateTime<Utc>) -> 
 }
 
 impl Fleet {
-    /// Whose token this is; None: nobody's, or it has expired or was revoked.
+    /// Whose token this is, ours or the identity provider's; None: nobody's, or it has expired or was
+    /// revoked.
     pub async fn token_holder(&self, token: &str) -> Result<Option<Holder>, ApiError> {
+        if let Some(oidc) = &self.parts.oidc
+            && !token.starts_with(PREFIX)
+        {
+            return oidc.holder(token, self.clock().now()).await;
+        }
         let (hash, now) = (secret::hash(token), self.clock().now());
         let mut db = self.db().acquire().await?;
         let Some(found) = api_tokens::find(&mut db, &hash, now).await? else {
@@ -141,8 +157,11 @@ impl Fleet {
         if found.last_used_at.is_none_or(|at| at <= now - USED) {
             api_tokens::used(&mut db, &hash, now, now - USED).await?;
         }
-        let scopes = Scopes::of(&found.scope, found.paths);
-        Ok(scopes.map(|scopes| Holder { name: found.name, scopes }))
+        Ok(Some(Holder {
+            actor: format!("token:{}", found.name),
+            proof: Proof::ApiToken,
+            scopes: Scopes::of(&found.scope, found.paths),
+        }))
     }
 }
 

@@ -173,6 +173,8 @@ impl Fleet {
         let (stored, first) = entered
             .ok_or_else(|| anyhow::anyhow!("an upload is not in the ledger that it was written to"))?;
         if first {
+            metrics::counter!("recehub_uploads_total").increment(1);
+            metrics::counter!("recehub_upload_bytes_total").increment(upload.size);
             tracing::info!(thing.name = %upload.thing, upload.id = %id, size_bytes = upload.size, "upload received");
         }
         Ok((receipt(upload, stored)?, first))

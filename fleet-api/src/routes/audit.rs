@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Page, Query, limit, position};
 use crate::{auth::Reader, error::ApiError, fleet::Fleet, store::audit_entries};
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EntryView {
     entry_id: i64,
@@ -27,7 +27,8 @@ pub struct EntryView {
     change_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
     thing: Option<String>,
@@ -37,6 +38,14 @@ pub struct Listing {
     limit: Option<i64>,
 }
 
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit", operation_id = "audit_list",
+    params(Listing),
+    responses(
+        (status = 200, description = "Entries, oldest first", body = Page<EntryView>),
+    ),
+    security(("token" = []))
+)]
 pub async fn list(
     _: Reader,
     State(fleet): State<Fleet>,

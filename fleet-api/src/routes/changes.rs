@@ -22,7 +22,7 @@ use crate::{
     store,
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeView {
     change_id: ChangeId,
@@ -51,7 +51,7 @@ pub struct ChangeView {
     timeline: Vec<StepView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
     state: ChangeState,
@@ -66,7 +66,8 @@ pub struct StepView {
     detail: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Listing {
     thing: Option<String>,
     pharmacy: Option<String>,
@@ -77,12 +78,20 @@ pub struct Listing {
     limit: Option<i64>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cancellation {
     reason: Option<String>,
 }
 
+#[utoipa::path(
+    get, path = "/v1/changes", tag = "changes", operation_id = "changes_list",
+    params(Listing),
+    responses(
+        (status = 200, description = "Changes, newest first, without their timelines", body = Page<ChangeView>),
+    ),
+    security(("token" = []))
+)]
 pub async fn list(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -101,6 +110,15 @@ pub async fn list(
     Ok(Answer(Page::of(rows, size, |row| row.seq, ChangeView::from)))
 }
 
+#[utoipa::path(
+    get, path = "/v1/changes/{id}", tag = "changes", operation_id = "changes_one",
+    params(("id" = ChangeId, Path)),
+    responses(
+        (status = 200, description = "The change with its timeline", body = ChangeView),
+        (status = 404, description = "unknown-change"),
+    ),
+    security(("token" = []))
+)]
 pub async fn one(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -109,6 +127,18 @@ pub async fn one(
     Ok(Answer(fleet.change(&id).await?.into()))
 }
 
+#[utoipa::path(
+    post, path = "/v1/changes/{id}/cancel", tag = "changes", operation_id = "changes_cancel",
+    params(("id" = ChangeId, Path)),
+    request_body = Option<Cancellation>,
+    responses(
+        (status = 202, description = "Cancelled, or on its way to be: the box has the last word", body = ChangeView),
+        (status = 404, description = "unknown-change"),
+        (status = 409, description = "change-closed"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn cancel(
     Changer(by): Changer,
     State(fleet): State<Fleet>,
@@ -120,6 +150,18 @@ pub async fn cancel(
     Ok((StatusCode::ACCEPTED, Answer(ChangeView::from(change))))
 }
 
+#[utoipa::path(
+    post, path = "/v1/changes/{id}/retry", tag = "changes", operation_id = "changes_retry",
+    params(("id" = ChangeId, Path), ("idempotency-key" = Option<String>, Header, description = "The same key with the same request is the same change", min_length = 1, max_length = 255)),
+    request_body = Option<Cancellation>,
+    responses(
+        (status = 202, description = "A change of its own that asks for the same once more", body = ChangeView),
+        (status = 404, description = "unknown-change"),
+        (status = 409, description = "change-open, change-not-retryable"),
+        (status = 422, description = "unusable-fields, idempotency-key-reused"),
+    ),
+    security(("token" = []))
+)]
 pub async fn retry(
     Changer(by): Changer,
     State(fleet): State<Fleet>,
@@ -133,6 +175,18 @@ pub async fn retry(
     Ok(opened(change))
 }
 
+#[utoipa::path(
+    post, path = "/v1/changes/{id}/revert", tag = "changes", operation_id = "changes_revert",
+    params(("id" = ChangeId, Path), ("idempotency-key" = Option<String>, Header, description = "The same key with the same request is the same change", min_length = 1, max_length = 255)),
+    request_body = Option<Cancellation>,
+    responses(
+        (status = 202, description = "A change of its own that asks for what was last applied before", body = ChangeView),
+        (status = 404, description = "unknown-change"),
+        (status = 409, description = "change-open, nothing-to-revert-to"),
+        (status = 422, description = "unusable-fields, idempotency-key-reused"),
+    ),
+    security(("token" = []))
+)]
 pub async fn revert(
     Changer(by): Changer,
     State(fleet): State<Fleet>,

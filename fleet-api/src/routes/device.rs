@@ -9,6 +9,14 @@ use device_model::{
 use super::Json;
 use crate::{auth::Origination, error::ApiError, fleet::Fleet};
 
+#[utoipa::path(
+    post, path = "/v1/device/enroll", tag = "boxes themselves", operation_id = "device_enroll",
+    request_body = EnrollRequest,
+    responses(
+        (status = 200, description = "The certificate", body = EnrollAnswer),
+        (status = 403, description = "enrolment-refused"),
+    ),
+)]
 pub async fn enroll(
     State(fleet): State<Fleet>,
     Origination(ip): Origination,
@@ -17,6 +25,13 @@ pub async fn enroll(
     Ok(Answer(fleet.enroll(request, ip).await?))
 }
 
+#[utoipa::path(
+    post, path = "/v1/device/nonce", tag = "boxes themselves", operation_id = "device_nonce",
+    request_body = NonceRequest,
+    responses(
+        (status = 200, description = "A word that serves for one login", body = NonceAnswer),
+    ),
+)]
 pub async fn nonce(
     State(fleet): State<Fleet>,
     Json(request): Json<NonceRequest>,
@@ -24,6 +39,14 @@ pub async fn nonce(
     Ok(Answer(fleet.nonce(&request.thing).await?))
 }
 
+#[utoipa::path(
+    post, path = "/v1/device/login", tag = "boxes themselves", operation_id = "device_login",
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "A session", body = LoginAnswer),
+        (status = 401, description = "login-refused"),
+    ),
+)]
 pub async fn login(
     State(fleet): State<Fleet>,
     Origination(ip): Origination,

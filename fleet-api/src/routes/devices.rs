@@ -1,6 +1,12 @@
 //! `/v1/devices`
 
-use axum::{Json as Answer, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
+use axum::{
+    Json as Answer,
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 use chrono::{DateTime, Utc};
 use device_model::{change_id::ChangeId, shadow::Reported, status::Status, thing_name::ThingName};
 use serde::{Deserialize, Serialize};
@@ -16,7 +22,7 @@ use crate::{
     store::devices,
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceView {
     thing: ThingName,
@@ -48,7 +54,7 @@ pub struct DeviceView {
 }
 
 /// A box's connection to AWS IoT Core.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionView {
     /// When it last began or ended.
@@ -58,7 +64,8 @@ pub struct ConnectionView {
     last_disconnect_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
     /// The code of a pharmacy where the box stands, or stood at any time.
@@ -77,14 +84,14 @@ pub struct Listing {
     limit: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     thing: ThingName,
     pharmacy: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Registered {
     thing: ThingName,
@@ -92,19 +99,30 @@ pub struct Registered {
     expires_at: DateTime<Utc>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Revocation {
     reason: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Revoked {
     thing: ThingName,
     /// The ids of all its certificates that are no good.
     revoked: Vec<String>,
 }
 
+#[utoipa::path(
+    post, path = "/v1/devices", tag = "devices", operation_id = "devices_register",
+    request_body = Registration,
+    responses(
+        (status = 201, description = "The thing, and a code by which its box enrols once", body = Registered),
+        (status = 404, description = "unknown-pharmacy"),
+        (status = 409, description = "thing-enrolled"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn register(
     Admin(by): Admin,
     State(fleet): State<Fleet>,
@@ -116,11 +134,26 @@ pub async fn register(
     Ok((StatusCode::CREATED, Answer(answer)))
 }
 
+#[utoipa::path(
+    get, path = "/v1/devices", tag = "devices", operation_id = "devices_list",
+    params(Listing),
+    responses(
+        (status = 200, description = "Boxes, by name", body = Page<DeviceView>),
+    ),
+    security(("token" = []))
+)]
 pub async fn list(
     _: Reader,
     State(fleet): State<Fleet>,
+    RawQuery(address): RawQuery,
     Query(listing): Query<Listing>,
-) -> Result<Answer<Page<DeviceView>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let (address, now) = (address.unwrap_or_default(), fleet.clock().now());
+    let snapshot = fleet.snapshot().await?;
+    if let Some(body) = fleet.pages.get(&address, &snapshot, now) {
+        return Ok((json, body));
+    }
     let size = limit(listing.limit)?;
     let filter = devices::Filter {
         pharmacy: listing.pharmacy,
@@ -134,9 +167,21 @@ pub async fn list(
         limit: size.with_next(),
     };
     let rows = fleet.devices(&filter).await?;
-    Ok(Answer(Page::of(rows, size, |row| row.thing.clone(), DeviceView::from)))
+    let page = Page::of(rows, size, |row| row.thing.clone(), DeviceView::from);
+    let body = Bytes::from(serde_json::to_vec(&page).map_err(anyhow::Error::from)?);
+    fleet.pages.put(&address, snapshot, now, body.clone());
+    Ok((json, body))
 }
 
+#[utoipa::path(
+    get, path = "/v1/devices/{thing}", tag = "devices", operation_id = "devices_one",
+    params(("thing" = ThingName, Path)),
+    responses(
+        (status = 200, description = "The box", body = DeviceView),
+        (status = 404, description = "unknown-thing"),
+    ),
+    security(("token" = []))
+)]
 pub async fn one(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -145,6 +190,17 @@ pub async fn one(
     Ok(Answer(fleet.device(&thing).await?.into()))
 }
 
+#[utoipa::path(
+    post, path = "/v1/devices/{thing}/revoke", tag = "devices", operation_id = "devices_revoke",
+    params(("thing" = ThingName, Path)),
+    request_body = Option<Revocation>,
+    responses(
+        (status = 200, description = "No certificate of it is good any more", body = Revoked),
+        (status = 404, description = "unknown-thing"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn revoke(
     Admin(by): Admin,
     State(fleet): State<Fleet>,

@@ -31,7 +31,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// A prescription is in the bucket.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiptEvent {
     upload_id: String,
@@ -46,7 +46,7 @@ pub struct ReceiptEvent {
 }
 
 /// A change went one step on.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeEvent {
     change_id: String,
@@ -64,6 +64,16 @@ pub struct ChangeEvent {
     detail: Option<String>,
 }
 
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events", operation_id = "feed_follow",
+    params(("last-event-id" = Option<String>, Header, description = "The id of the last event that was seen")),
+    responses(
+        (status = 200, description = "Server-sent events: `receipt` for each prescription that is in the bucket, `change` for each step of a change"),
+        (status = 410, description = "events-gone"),
+        (status = 503, description = "unavailable, too-many-followers"),
+    ),
+    security(("token" = []))
+)]
 pub async fn follow(
     _: Reader,
     State(fleet): State<Fleet>,

@@ -9,11 +9,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use device_model::{
-    change::ChangeState, change_id::ChangeId, draft::Fields, fault::Faults, lan::LanDraft,
-    shadow::ProbePolicy, share::ShareDraft, thing_name::ThingName, window::WindowDraft,
+    change::ChangeState,
+    change_id::ChangeId,
+    draft::Fields,
+    fault::Faults,
+    lan::LanDraft,
+    shadow::{ProbePolicy, Reported},
+    share::ShareDraft,
+    thing_name::ThingName,
+    window::WindowDraft,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::openapi::Object;
 
 use super::{Json, Path, Query};
 use crate::{
@@ -25,7 +33,7 @@ use crate::{
     },
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
     change_id: ChangeId,
@@ -33,8 +41,49 @@ pub struct Accepted {
     state: ChangeState,
 }
 
+/// A wish as it comes in. It is read field by field, so that every fault can be told at its field.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "tells the document what is read")]
+pub struct WishBody {
+    lan: LanDraft,
+    /// Left out: the share stays as it is.
+    share: Option<ShareBody>,
+    probe: Option<ProbePolicy>,
+    /// When the box may try it, by its own clock.
+    window: Option<WindowDraft>,
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+    #[schema(max_length = 100)]
+    ticket: Option<String>,
+    /// Takes the place of an open change instead of being refused because of it.
+    supersede: Option<bool>,
+}
+
+/// The share's settings; the password is sealed to the box at once and never shown.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "tells the document what is read")]
+pub struct ShareBody {
+    name: String,
+    user: String,
+    workgroup: Option<String>,
+    #[schema(write_only, min_length = 1, max_length = 63)]
+    password: Option<String>,
+}
+
+/// What is wished and what is so.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "tells the document what is answered")]
+pub struct LanView {
+    /// The newest wish that is open, else the last that was applied.
+    desired: Option<Object>,
+    reported: Option<Reported>,
+    open_change: Option<ChangeId>,
+}
+
 /// What a wish would do; nothing was written.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Previewed {
     thing: ThingName,
@@ -48,20 +97,30 @@ pub struct Previewed {
 }
 
 /// A field that would change; null where it is not set.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Difference {
     field: String,
     before: Value,
     after: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manner {
     #[serde(default)]
     dry_run: bool,
 }
 
+#[utoipa::path(
+    get, path = "/v1/devices/{thing}/lan", tag = "lan", operation_id = "lan_show",
+    params(("thing" = ThingName, Path)),
+    responses(
+        (status = 200, description = "What is wished and what is so", body = LanView),
+        (status = 404, description = "unknown-thing"),
+    ),
+    security(("token" = []))
+)]
 pub async fn show(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -71,6 +130,20 @@ pub async fn show(
     Ok(([(header::ETAG, etag)], Answer(lan)))
 }
 
+#[utoipa::path(
+    put, path = "/v1/devices/{thing}/lan", tag = "lan", operation_id = "lan_change",
+    params(("thing" = ThingName, Path), Manner, ("idempotency-key" = Option<String>, Header, description = "The same key with the same request is the same change", min_length = 1, max_length = 255), ("if-match" = Option<String>, Header, description = "The ETag that the wish was made from")),
+    request_body = WishBody,
+    responses(
+        (status = 200, description = "A dry run: what would change", body = Previewed),
+        (status = 202, description = "Written down; the box has it later", body = Accepted),
+        (status = 404, description = "unknown-thing"),
+        (status = 409, description = "change-open"),
+        (status = 412, description = "etag-mismatch"),
+        (status = 422, description = "unusable-fields, idempotency-key-reused"),
+    ),
+    security(("token" = []))
+)]
 #[tracing::instrument(name = "http.devices.lan.put", skip_all, fields(thing.name = %thing))]
 pub async fn change(
     Changer(by): Changer,

@@ -15,7 +15,7 @@ use crate::{
     fleet::{Fleet, device::Pharmacy},
 };
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PharmacyView {
     code: String,
@@ -27,12 +27,23 @@ pub struct PharmacyView {
     receipt_computer_vendor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Listing {
     cursor: Option<String>,
     limit: Option<i64>,
 }
 
+#[utoipa::path(
+    post, path = "/v1/pharmacies", tag = "pharmacies", operation_id = "pharmacies_add",
+    request_body = PharmacyView,
+    responses(
+        (status = 201, description = "Added", body = PharmacyView),
+        (status = 409, description = "pharmacy-exists"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn add(
     Admin(by): Admin,
     State(fleet): State<Fleet>,
@@ -43,6 +54,14 @@ pub async fn add(
     Ok((StatusCode::CREATED, location, Answer(PharmacyView::from(pharmacy))))
 }
 
+#[utoipa::path(
+    get, path = "/v1/pharmacies", tag = "pharmacies", operation_id = "pharmacies_list",
+    params(Listing),
+    responses(
+        (status = 200, description = "Pharmacies, by code", body = Page<PharmacyView>),
+    ),
+    security(("token" = []))
+)]
 pub async fn list(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -54,6 +73,15 @@ pub async fn list(
     Ok(Answer(Page::of(rows, size, |row| row.code.clone(), PharmacyView::from)))
 }
 
+#[utoipa::path(
+    get, path = "/v1/pharmacies/{code}", tag = "pharmacies", operation_id = "pharmacies_one",
+    params(("code" = String, Path)),
+    responses(
+        (status = 200, description = "The pharmacy", body = PharmacyView),
+        (status = 404, description = "unknown-pharmacy"),
+    ),
+    security(("token" = []))
+)]
 pub async fn one(
     _: Reader,
     State(fleet): State<Fleet>,

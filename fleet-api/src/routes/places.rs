@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// That a box stands, or stood, in a pharmacy.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct AssignmentView {
     thing: String,
     pharmacy: String,
@@ -23,12 +23,12 @@ pub struct AssignmentView {
 }
 
 /// The newest 200.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Assignments {
     items: Vec<AssignmentView>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Move {
     /// The code of the pharmacy where it stands from now on; null: nowhere.
@@ -36,7 +36,7 @@ pub struct Move {
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// The box that takes its place; it is registered already.
@@ -44,7 +44,7 @@ pub struct Replacement {
     reason: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Replaced {
     thing: ThingName,
     with: ThingName,
@@ -52,12 +52,23 @@ pub struct Replaced {
     pharmacy: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tags {
     tags: Vec<String>,
 }
 
+#[utoipa::path(
+    put, path = "/v1/devices/{thing}/pharmacy", tag = "devices", operation_id = "places_move_box",
+    params(("thing" = ThingName, Path)),
+    request_body = Move,
+    responses(
+        (status = 200, description = "The box where it stands now", body = DeviceView),
+        (status = 404, description = "unknown-thing, unknown-pharmacy"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn move_box(
     Admin(by): Admin,
     State(fleet): State<Fleet>,
@@ -70,6 +81,17 @@ pub async fn move_box(
     Ok(Answer(fleet.device(&thing).await?.into()))
 }
 
+#[utoipa::path(
+    post, path = "/v1/devices/{thing}/replace", tag = "devices", operation_id = "places_replace",
+    params(("thing" = ThingName, Path)),
+    request_body = Replacement,
+    responses(
+        (status = 200, description = "The other box stands in its place", body = Replaced),
+        (status = 404, description = "unknown-thing"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn replace(
     Admin(by): Admin,
     State(fleet): State<Fleet>,
@@ -81,6 +103,17 @@ pub async fn replace(
     Ok(Answer(Replaced { thing, with: body.with, pharmacy }))
 }
 
+#[utoipa::path(
+    put, path = "/v1/devices/{thing}/tags", tag = "devices", operation_id = "places_tag",
+    params(("thing" = ThingName, Path)),
+    request_body = Tags,
+    responses(
+        (status = 200, description = "Its tags", body = Tags),
+        (status = 404, description = "unknown-thing"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
 pub async fn tag(
     Changer(by): Changer,
     State(fleet): State<Fleet>,
@@ -90,6 +123,15 @@ pub async fn tag(
     Ok(Answer(Tags { tags: fleet.set_tags(&thing, body.tags, &by).await? }))
 }
 
+#[utoipa::path(
+    get, path = "/v1/devices/{thing}/assignments", tag = "devices", operation_id = "places_of_box",
+    params(("thing" = ThingName, Path)),
+    responses(
+        (status = 200, description = "Where it has stood, newest first", body = Assignments),
+        (status = 404, description = "unknown-thing"),
+    ),
+    security(("token" = []))
+)]
 pub async fn of_box(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -99,6 +141,15 @@ pub async fn of_box(
     Ok(Answer(fleet.places_of(&thing).await?.into()))
 }
 
+#[utoipa::path(
+    get, path = "/v1/pharmacies/{code}/assignments", tag = "pharmacies", operation_id = "places_of_pharmacy",
+    params(("code" = String, Path)),
+    responses(
+        (status = 200, description = "Which boxes have stood there, newest first", body = Assignments),
+        (status = 404, description = "unknown-pharmacy"),
+    ),
+    security(("token" = []))
+)]
 pub async fn of_pharmacy(
     _: Reader,
     State(fleet): State<Fleet>,

@@ -13,7 +13,7 @@ use crate::{
     store::stats::Count,
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsView {
     devices: DeviceStats,
@@ -26,7 +26,7 @@ pub struct StatsView {
     uploads: UploadStats,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceStats {
     total: i64,
@@ -46,7 +46,7 @@ pub struct DeviceStats {
     oldest_certificate_days: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadStats {
     in_last_hour: i64,
@@ -55,6 +55,13 @@ pub struct UploadStats {
     last_received_at: Option<DateTime<Utc>>,
 }
 
+#[utoipa::path(
+    get, path = "/v1/stats", tag = "stats", operation_id = "stats_show",
+    responses(
+        (status = 200, description = "Counts over the whole fleet", body = StatsView),
+    ),
+    security(("token" = []))
+)]
 pub async fn show(_: Reader, State(fleet): State<Fleet>) -> Result<Answer<StatsView>, ApiError> {
     Ok(Answer(fleet.stats().await?.into()))
 }

@@ -14,7 +14,7 @@ use device_model::{
     outcome,
     thing_name::ThingName,
     upload::{
-        CLOCK_HEADER, ContentHash, DIGEST_HEADER, MAX_PATH_BYTES, OBSERVED_AT_HEADER, PATH_HEADER,
+        CLOCK_HEADER, ContentHash, DIGEST_HEADER, MAX_PATH_BYTES, OBSERVED_AT_HEADER, PATH_HEADER, Receipt,
         SEQUENCE_HEADER, UploadId, is_share_path,
     },
 };
@@ -35,7 +35,7 @@ use crate::{
 /// What counts without loss everywhere, in JSON's numbers too.
 const SEQUENCES: std::ops::RangeInclusive<u64> = 1..=1 << 53;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadView {
     upload_id: String,
@@ -55,7 +55,7 @@ pub struct UploadView {
 }
 
 /// Where a prescription lay on its share.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OriginalPath {
     upload_id: String,
@@ -65,7 +65,8 @@ pub struct OriginalPath {
     path_base64: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Listing {
     thing: Option<String>,
     pharmacy: Option<String>,
@@ -73,6 +74,21 @@ pub struct Listing {
     limit: Option<i64>,
 }
 
+#[utoipa::path(
+    put, path = "/v1/uploads/{id}", tag = "boxes themselves", operation_id = "uploads_receive",
+    params(("id" = UploadId, Path), ("content-digest" = String, Header, description = "`sha-256=:...:`"), ("x-recehub-path" = String, Header, description = "The path below the share, in base64url without padding"), ("x-recehub-observed-at" = String, Header, format = DateTime), ("x-recehub-sequence" = u64, Header, minimum = 1), ("x-recehub-clock" = Option<String>, Header, description = "`synced` or `estimated`")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "Received before: the same receipt", body = Receipt),
+        (status = 201, description = "Received", body = Receipt),
+        (
+            status = 400,
+            description = "malformed-request, digest-mismatch, upload-id-mismatch, length-mismatch"
+        ),
+        (status = 411, description = "length-required"),
+    ),
+    security(("device" = []))
+)]
 pub async fn receive(
     Device(thing): Device,
     State(fleet): State<Fleet>,
@@ -87,6 +103,14 @@ pub async fn receive(
     Ok((status, Answer(receipt)))
 }
 
+#[utoipa::path(
+    get, path = "/v1/uploads", tag = "uploads", operation_id = "uploads_list",
+    params(Listing),
+    responses(
+        (status = 200, description = "Prescriptions, newest first; never their contents", body = Page<UploadView>),
+    ),
+    security(("token" = []))
+)]
 pub async fn list(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -108,6 +132,15 @@ pub async fn list(
     Ok(Answer(Page::of(rows, size, key, UploadView::from)))
 }
 
+#[utoipa::path(
+    get, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "uploads_one",
+    params(("id" = UploadId, Path)),
+    responses(
+        (status = 200, description = "What is known of it", body = UploadView),
+        (status = 404, description = "unknown-upload"),
+    ),
+    security(("token" = []))
+)]
 pub async fn one(
     _: Reader,
     State(fleet): State<Fleet>,
@@ -116,6 +149,15 @@ pub async fn one(
     Ok(Answer(fleet.upload(id).await?.into()))
 }
 
+#[utoipa::path(
+    get, path = "/v1/uploads/{id}/path", tag = "uploads", operation_id = "uploads_path",
+    params(("id" = UploadId, Path)),
+    responses(
+        (status = 200, description = "Where it lay on its share; each reading is written down", body = OriginalPath),
+        (status = 404, description = "unknown-upload"),
+    ),
+    security(("token" = []))
+)]
 pub async fn path(
     PathReader(by): PathReader,
     State(fleet): State<Fleet>,

@@ -100,6 +100,12 @@ pub async fn list(db: &mut PgConnection, filter: &Filter, now: DateTime<Utc>) ->
     rows.into_iter().map(Row::into_device).collect()
 }
 
+/// Postgres's own name of what is committed now.
+#[tracing::instrument(name = "db.devices.snapshot", skip_all)]
+pub async fn snapshot(db: &mut PgConnection) -> sqlx::Result<String> {
+    sqlx::query_scalar!("select pg_current_snapshot()::text as \"snapshot!\"").fetch_one(db).await
+}
+
 struct Row {
     name: String,
     created_at: DateTime<Utc>,

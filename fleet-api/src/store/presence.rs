@@ -66,7 +66,8 @@ pub async fn heal(db: &mut PgConnection, found: &[Indexed]) -> sqlx::Result<u64>
              disconnect_reason = case when i.connected then t.disconnect_reason else nullif(i.reason, '') end,
              seen_at = greatest(t.seen_at, i.at)
          from unnest($1::text[], $2::boolean[], $3::timestamptz[], $4::text[]) as i (name, connected, at, reason)
-         where t.name = i.name and (t.connection_at is null or t.connection_at < i.at)
+         where t.name = i.name and (t.connection_at is null or t.connection_at < i.at
+               or t.connection_at = i.at and not i.connected)
            and t.connected is distinct from i.connected",
         &things,
         &connected,

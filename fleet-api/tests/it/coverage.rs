@@ -95,12 +95,43 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else(db: PgPool) {
 }
 
 #[test]
-fn every_route_is_walked() {
+fn every_route_is_walked_and_stands_in_the_document() {
     let page = include_str!("../../src/router.rs").split("#[cfg(test)]").next().unwrap();
     let verbs = ["get(", "post(", "put("].map(|verb| page.matches(verb).count());
-
     // Two more: /iot/events in both its forms, which has a secret and a test of its own.
     assert_eq!(verbs.iter().sum::<usize>(), ROUTES.len() + 2);
+
+    let document = serde_json::to_value(fleet_api::openapi::document()).unwrap();
+    let mut documented = 0;
+    for (template, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            documented += 1;
+            let found = ROUTES
+                .iter()
+                .filter(|(verb, path, _)| verb.eq_ignore_ascii_case(method) && is_at(path, template));
+            let who = found.map(|(_, _, who)| *who).next();
+            let who = who.unwrap_or_else(|| panic!("{method} {template} is not walked"));
+            let needs = match who {
+                Who::Anybody => Value::Null,
+                Who::Box => serde_json::json!([{"device": []}]),
+                _ => serde_json::json!([{"token": []}]),
+            };
+            assert_eq!(operation["security"], needs, "{method} {template}");
+            assert_eq!(
+                operation["responses"]["401"].is_object(),
+                who != Who::Anybody || template.ends_with("/login")
+            );
+        }
+    }
+    // Whether it lives and is ready is no business of the document's.
+    assert_eq!(documented, ROUTES.len() - 2);
+}
+
+/// True if the path is one that the template means.
+fn is_at(path: &str, template: &str) -> bool {
+    let (path, template): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
+    let same = |(part, wanted): (&&str, &&str)| part == wanted || wanted.starts_with('{');
+    path.len() == template.len() && path.iter().zip(&template).all(same)
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]

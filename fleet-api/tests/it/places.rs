@@ -146,3 +146,21 @@ async fn an_original_path_is_read_under_its_own_scope_and_each_reading_is_writte
     assert_eq!(read[0]["actor"], "token:pharmacist");
     assert!(!log.to_string().contains("山田"));
 }
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_list_that_is_read_again_and_again_shows_each_change_at_once(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("a").await;
+    let listed = async || things(&api, "limit=10").await;
+
+    assert_eq!(listed().await, ["a"]);
+    assert_eq!(listed().await, ["a"]);
+    for thing in ["b", "c", "d"] {
+        api.register(thing).await;
+        assert_eq!(listed().await.last().unwrap(), thing);
+    }
+    // By whomever it is made, and though nothing of ours was told of it.
+    sqlx::query("update things set tags = '{x}' where name = 'd'").execute(&api.db).await.unwrap();
+    let list = api.get("/v1/devices?limit=10").await.expect(200);
+    assert_eq!(list["items"][3]["tags"], json!(["x"]));
+}

@@ -16,11 +16,12 @@ use device_model::upload::{
 };
 use fleet_api::{
     clock::Clock,
-    config::{EventsConfig, LoginConfig},
+    config::{EventsConfig, LoginConfig, PaceConfig},
     fleet::{
         Fleet, Parts, Rules,
         actor::Actor,
         collect, dispatch,
+        oidc::Oidc,
         sealing::PathKeys,
         tokens::{self, Scope, Scopes},
     },
@@ -67,6 +68,11 @@ pub struct Answer {
 
 impl TestApi {
     pub async fn new(db: PgPool) -> Self {
+        let many = std::num::NonZeroU32::new(100_000).unwrap();
+        Self::with(db, PaceConfig { per_token: many, per_box: many }, None).await
+    }
+
+    pub async fn with(db: PgPool, pace: PaceConfig, oidc: Option<Oidc>) -> Self {
         let aws = FakeAws::default();
         let clock = Arc::new(StillClock(Mutex::new("2026-11-22T00:00:00Z".parse().unwrap())));
         let fleet = Fleet::new(Parts {
@@ -76,6 +82,7 @@ impl TestApi {
             things: Arc::new(aws.clone()),
             sts: Arc::new(aws.clone()),
             bucket: Arc::new(aws.clone()),
+            oidc,
             rules: Rules {
                 login: LoginConfig {
                     server_id: "recehub-test".to_owned(),
@@ -92,6 +99,7 @@ impl TestApi {
                 reserved: device_model::lan::ReservedRanges::default(),
                 change_lifetime: std::time::Duration::from_hours(14 * 24),
                 path_keys: PathKeys::derive(&[7; 32]),
+                pace,
             },
             nudge: tokio::sync::Notify::new(),
         });

@@ -273,6 +273,9 @@ fn api_program(
         .env("RECEHUB_PATH_KEY", &secrets.path_key)
         .env("RECEHUB_EVENTS_SECRET", &secrets.events_secret)
         .env("RECEHUB_EVENTS_DESTINATION_ARN", cloud.output("EventsDestinationArn")?)
+        // One token does all the asking on a laptop, and one box may have thousands of files to bring.
+        .env("RECEHUB_RATE_PER_TOKEN", "20000")
+        .env("RECEHUB_RATE_PER_BOX", "5000")
         .env("SLACK_SIGNING_SECRET", &secrets.slack_signing_secret)
         .env("SLACK_BOT_TOKEN", &secrets.slack_bot_token)
         .env("SLACK_API_URL", format!("{}/api", slack.url))

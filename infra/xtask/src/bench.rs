@@ -21,12 +21,18 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
             let [rclone, s5cmd] = venv::rivals()?;
             run(system(name)?.args(parts).env("RECEHUB_RCLONE", rclone).env("RECEHUB_S5CMD", s5cmd))
         }
+        Some((name, parts)) if name == "api" => {
+            packages::ensure(&[packages::UP])?;
+            run(system(name)?.args(parts))
+        }
         Some((name, [])) if name == "line" => {
             packages::ensure(&[packages::UP, packages::BENCH])?;
             run(&mut system(name)?)
         }
         _ => {
-            bail!("bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]` or `line`")
+            bail!(
+                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads]` or `line`"
+            )
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cargo::{cargo, run, workspace},
-    packages,
+    openapi, packages,
     test::run_tests,
     venv,
 };
@@ -15,11 +15,13 @@ use crate::{
 const CFN_LINT: &str = "cfn-lint==1.*\n";
 
 pub fn run_all() -> Result<()> {
-    packages::ensure(&[packages::CHECK])?;
+    packages::ensure(&[packages::CHECK, packages::UP])?;
     let programs = venv::ensure("check-venv", CFN_LINT)?;
     println!("== CloudFormation template");
     run(Command::new(programs.join("cfn-lint")).arg(workspace().join("infra/aws/recehub.yaml")))?;
     println!("no finding");
     println!("== its policies: no statement wider than it must be");
-    run_tests(&mut cargo(["test", "--quiet", "--package", "local-cloud", "--test", "it", "least::"]))
+    run_tests(&mut cargo(["test", "--quiet", "--package", "local-cloud", "--test", "it", "least::"]))?;
+    println!("== the fleet API against its own document");
+    openapi::check()
 }

@@ -11,6 +11,7 @@ mod check;
 mod down;
 mod imports;
 mod lab;
+mod openapi;
 mod packages;
 mod sqlx_data;
 mod test;
@@ -27,11 +28,14 @@ Recehub's commands:
   cargo xtask down [--dir DIR]
                       stops a system that `up` started
   cargo xtask test    formatting, lints, import directions, banned crates, query data, docs, every test
-  cargo xtask check   what is slower or needs other tools: the CloudFormation template and its policies
+  cargo xtask check   what is slower or needs other tools: the CloudFormation template and its policies;
+                      the fleet API against its own document, by Schemathesis
   cargo xtask bench cloud [shadows|idle|objects]
                       what the local cloud does on this machine, in release
   cargo xtask bench capture [footprint|paced|burst]
                       a prescription from the share to its receipt, beside rclone and s5cmd; what the agent takes
+  cargo xtask bench api [list|lan|uploads]
+                      the fleet API: device list of 10,000 boxes, wishes taken, uploads beside a plain PUT
   cargo xtask bench line
                       what a box sends and receives over its line, and has AWS do
   cargo xtask lab up [--pharmacies N] [--dir DIR] | down [--dir DIR]
@@ -41,6 +45,7 @@ Recehub's commands:
   cargo xtask chaos lan [--cases N] [--seed S] [--only WORDS]
                       changes of the LAN, each with something that goes wrong in the middle of it (needs root)
   cargo xtask sqlx    writes fleet-api/.sqlx anew after a query or a migration changed
+  cargo xtask openapi writes fleet-api/openapi.json anew after a route changed
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
         "bench" => bench::run_bench(&rest),
         "chaos" => chaos::run_chaos(&rest),
         "lab" => lab::run_lab(&rest),
+        "openapi" => openapi::rewrite(),
         "sqlx" => sqlx_data::rewrite(),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");

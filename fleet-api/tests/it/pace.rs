@@ -1,0 +1,42 @@
+//! A caller that runs wild is told to wait, by name, and nobody else is.
+
+use std::num::NonZeroU32;
+
+use axum::http::Method;
+use fleet_api::config::PaceConfig;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::support::{TestApi, Upload};
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_token_and_a_box_that_ask_too_fast_are_told_when_to_come_again(db: PgPool) {
+    // So few that no test is slow enough for a bucket to fill up in between.
+    let one = NonZeroU32::MIN;
+    let api = TestApi::with(db, PaceConfig { per_token: one, per_box: one }, None).await;
+    let setup = api.token("setup", "admin").await;
+    let thing = serde_json::json!({"thing": "tenpo-0042"});
+    api.call(Method::POST, "/v1/devices", &setup, thing).await.expect(201);
+    let box_token = api.session("tenpo-0042", "box").await;
+    let upload = Upload { thing: "tenpo-0042", path: "a.csv", content: b"RX", sequence: 1 };
+
+    let mut refused = None;
+    for _ in 0..20 {
+        let answer = api.get("/v1/stats").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("it was never told to wait");
+    assert_eq!(refused.headers["retry-after"], "1");
+    refused.expect_problem(429, "too-many-requests");
+    api.call(Method::GET, "/v1/devices", &api.changer, Value::Null).await.expect(200);
+
+    let mut told = 0;
+    for _ in 0..20 {
+        let answer = upload.send(&api, &box_token).await;
+        told += usize::from(answer.status == 429);
+    }
+    assert!(told > 0, "the box was never told to wait");
+}
