@@ -1,6 +1,6 @@
 //! All configuration, read from environment and file in one go; every fault is told at once.
 
-use std::{fmt, net::SocketAddr, num::NonZeroU32};
+use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use device_model::lan::ReservedRanges;
@@ -84,8 +84,19 @@ pub struct SlackConfig {
     pub team_id: String,
     pub app_id: String,
     pub channel_id: String,
+    pub enterprise_id: Option<String>,
+    /// Where something may be changed, besides that channel; empty: anywhere.
+    pub channels: Vec<String>,
     /// User id and role, as in `U1=operator,U2=viewer`.
     pub roles: Vec<(String, String)>,
+    /// Id of a user group and role, as in `S1=operator`.
+    pub role_groups: Vec<(String, String)>,
+    /// Which changes need a second pair of eyes; see [`crate::slack::approval`].
+    pub approval: String,
+    /// Where people's browsers reach this API.
+    pub public_url: String,
+    /// The font of the fleet's map; none: the map is told in words.
+    pub map_font: Option<PathBuf>,
 }
 
 /// Everything that is wrong with the configuration.
@@ -252,6 +263,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
         let app_id = self.want("SLACK_APP_ID");
         let channel_id = self.want("SLACK_CHANNEL_ID");
         let roles = self.pairs("SLACK_ROLES", "U1=operator,U2=viewer");
+        let role_groups = self.pairs("SLACK_ROLE_GROUPS", "S1=operator,S2=viewer");
+        let channels = self.given("SLACK_CHANGE_CHANNELS").unwrap_or_default();
+        let channels = channels.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let listen = self.given("FLEET_API_LISTEN").unwrap_or_default();
+        let public_url = self.given("RECEHUB_PUBLIC_URL").unwrap_or_else(|| format!("http://{listen}"));
         Some(SlackConfig {
             signing_secret,
             bot_token: bot_token?,
@@ -259,7 +275,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
             team_id: team_id?,
             app_id: app_id?,
             channel_id: channel_id?,
+            enterprise_id: self.given("SLACK_ENTERPRISE_ID"),
+            channels: channels.map(str::to_owned).collect(),
             roles,
+            role_groups,
+            approval: self.given("SLACK_APPROVAL").unwrap_or_default(),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            map_font: self.given("RECEHUB_MAP_FONT").map(PathBuf::from),
         })
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod actor;
 mod again;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod changes;

@@ -1,8 +1,11 @@
 //! Hands the fleet to the Slack app: its small traits, over the verbs and over Postgres.
 
+pub mod approval;
 mod fleet;
 mod jobs;
 mod outbox;
+pub mod password_pages;
+mod stories;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,16 +13,24 @@ use anyhow::Context;
 use axum::Router;
 use slack_app::{
     SlackApp,
-    fleet::{Directory, Role, SlackUser},
+    directory::SlackDirectory,
+    fleet::Directory,
+    fleet_map,
+    model::{Role, SlackUser},
     outbox as messages,
     roles::ConfiguredRoles,
     settings::Settings,
+    web::Web,
     worker,
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::SlackConfig, fleet::Fleet};
+use crate::{
+    config::SlackConfig,
+    fleet::Fleet,
+    slack::{approval::ApprovalRules, password_pages::PasswordPages},
+};
 
 /// How long work of another replica may wait unseen.
 const POLL: Duration = Duration::from_secs(1);
@@ -28,15 +39,11 @@ const POLL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Ports {
     fleet: Fleet,
-    roles: Arc<ConfiguredRoles>,
+    directory: SlackDirectory,
+    approval: Arc<ApprovalRules>,
+    pages: PasswordPages,
     /// Wakes the worker of this replica.
     job_written: Arc<Notify>,
-}
-
-impl Ports {
-    pub fn new(fleet: Fleet, roles: ConfiguredRoles) -> Self {
-        Self { fleet, roles: Arc::new(roles), job_written: Arc::default() }
-    }
 }
 
 /// Makes the app, spawns its worker and its outbox, and gives the routes to be nested at `/slack`.
@@ -47,6 +54,10 @@ pub fn start(
     stop: &CancellationToken,
 ) -> anyhow::Result<Router> {
     let (app, ports) = app(config, fleet)?;
+    if let Some(font) = &config.map_font {
+        fleet_map::check(font).context("RECEHUB_MAP_FONT")?;
+    }
+    let pages = ports.pages.routes();
     let channel = config.channel_id.clone();
     let (web, outbox, outbox_stop) = (app.web().clone(), ports, stop.clone());
     tasks.spawn(async move {
@@ -58,7 +69,7 @@ pub fn start(
         worker::run(worked, worker_stop).await;
         Ok(())
     });
-    Ok(slack_app::router(app))
+    Ok(slack_app::router(app).merge(pages))
 }
 
 /// The app as configured, without anything running.
@@ -68,19 +79,33 @@ pub fn app(config: &SlackConfig, fleet: Fleet) -> anyhow::Result<(SlackApp<Ports
         bot_token: config.bot_token.clone(),
         api_url: config.api_url.clone(),
         team_id: Some(config.team_id.clone()),
+        enterprise_id: config.enterprise_id.clone(),
         app_id: Some(config.app_id.clone()),
         channel_id: config.channel_id.clone(),
+        channels: config.channels.clone(),
+        map_font: config.map_font.clone(),
     };
-    let roles = config.roles.iter().map(|(user, role)| format!("{user}={role}"));
-    let roles = roles.collect::<Vec<_>>().join(",").parse().context("SLACK_ROLES")?;
-    let clock = fleet.clone();
-    let ports = Ports::new(fleet, roles);
-    let now = Arc::new(move || clock.clock().now());
-    Ok((SlackApp::new(settings, ports.clone(), now)?, ports))
+    let web = Web::new(&settings)?;
+    let users = roles(&config.roles).context("SLACK_ROLES")?;
+    let groups = roles(&config.role_groups).context("SLACK_ROLE_GROUPS")?;
+    let ports = Ports {
+        directory: SlackDirectory::new(web.clone(), settings.team_id.clone(), users, groups),
+        approval: Arc::new(config.approval.parse().context("SLACK_APPROVAL")?),
+        pages: PasswordPages::new(fleet.clone(), config.public_url.clone()),
+        job_written: Arc::default(),
+        fleet: fleet.clone(),
+    };
+    let now = Arc::new(move || fleet.clock().now());
+    Ok((SlackApp::new(settings, ports.clone(), web, now), ports))
+}
+
+fn roles(named: &[(String, String)]) -> anyhow::Result<ConfiguredRoles> {
+    let named = named.iter().map(|(id, role)| format!("{id}={role}"));
+    Ok(named.collect::<Vec<_>>().join(",").parse()?)
 }
 
 impl Directory for Ports {
     async fn role_of(&self, user: &SlackUser) -> anyhow::Result<Option<Role>> {
-        Ok(self.roles.role_of(user))
+        self.directory.role_of(user).await
     }
 }

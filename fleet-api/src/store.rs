@@ -1,6 +1,7 @@
 //! All the SQL there is, one table a file. Nothing here decides anything.
 
 pub mod api_tokens;
+pub mod approvals;
 pub mod audit_entries;
 pub mod budgets;
 pub mod certificates;
@@ -10,6 +11,8 @@ pub mod enrolment_codes;
 pub mod feed;
 pub mod leadership;
 pub mod nonces;
+pub mod overview;
+pub mod password_pages;
 pub mod pharmacies;
 pub mod presence;
 pub mod sessions;

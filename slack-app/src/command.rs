@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::{
     SlackApp,
-    fleet::{Job, Ports, SlackUser},
+    fleet::Ports,
+    job::Job,
+    model::SlackUser,
     normal::halved,
     request::{Origin, Signed, Turned},
 };
@@ -15,9 +17,14 @@ use crate::{
 /// What was asked for, read from the text after `/rece`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
+    Menu,
     Help,
     Lan { target: String },
     Status { target: String },
+    History { target: String },
+    Rollback { target: String },
+    Pending,
+    Approve,
     Unknown { text: String },
 }
 
@@ -26,6 +33,8 @@ pub enum Asked {
 struct Command {
     #[serde(default)]
     team_id: Option<String>,
+    #[serde(default)]
+    enterprise_id: Option<String>,
     #[serde(default)]
     api_app_id: Option<String>,
     user_id: String,
@@ -43,7 +52,8 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
     }
     let command: Command = signed.form()?;
     let team_id = command.team_id.as_deref().filter(|team| !team.is_empty());
-    let origin = Origin { team_id, app_id: command.api_app_id.as_deref() };
+    let enterprise_id = command.enterprise_id.as_deref().filter(|id| !id.is_empty());
+    let origin = Origin { team_id, enterprise_id, app_id: command.api_app_id.as_deref() };
     origin.check(app.settings())?;
     let user = SlackUser { team_id: team_id.unwrap_or_default().to_owned(), user_id: command.user_id };
     tracing::info!(slack.user_id = %user.user_id, "a command came");
@@ -56,17 +66,7 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
         trigger_id: command.trigger_id,
         response_url: command.response_url,
     };
-    match app.ports().enqueue(&key, &job).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            tracing::info!("a command came twice and is done once");
-            Ok(())
-        }
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "could not write a command down");
-            Err(Turned::Failed)
-        }
-    }
+    app.write_down(&key, &job).await
 }
 
 impl FromStr for Asked {
@@ -77,9 +77,14 @@ impl FromStr for Asked {
         let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
         let target = rest.trim().to_owned();
         Ok(match verb.to_ascii_lowercase().as_str() {
-            "" | "help" => Self::Help,
+            "" | "menu" => Self::Menu,
+            "help" => Self::Help,
             "lan" => Self::Lan { target },
             "status" => Self::Status { target },
+            "history" => Self::History { target },
+            "rollback" => Self::Rollback { target },
+            "pending" => Self::Pending,
+            "approve" => Self::Approve,
             _ => Self::Unknown { text },
         })
     }
@@ -99,7 +104,9 @@ mod tests {
         assert_eq!(asked("lan tenpo-0001"), lan("tenpo-0001"));
         assert_eq!(asked("  ＬＡＮ　ひまわり 薬局 "), lan("ひまわり 薬局"));
         assert_eq!(asked("lan"), lan(""));
-        assert_eq!(asked(""), Asked::Help);
+        assert_eq!(asked(""), Asked::Menu);
+        assert_eq!(asked("HELP"), Asked::Help);
+        assert_eq!(asked("ｐｅｎｄｉｎｇ"), Asked::Pending);
         assert_eq!(asked("dance now"), Asked::Unknown { text: "dance now".to_owned() });
     }
 }

@@ -1,4 +1,5 @@
-//! Slack's events. So far only the handshake that a new address asks for; the rest is acknowledged.
+//! Slack's events: the handshake that a new address asks for, and a Home that was opened. The rest is
+//! acknowledged.
 
 use axum::{
     Json,
@@ -11,6 +12,8 @@ use serde_json::json;
 use crate::{
     SlackApp,
     fleet::Ports,
+    job::Job,
+    model::SlackUser,
     request::{Origin, Signed, Turned},
 };
 
@@ -22,7 +25,22 @@ struct Event {
     #[serde(default)]
     team_id: Option<String>,
     #[serde(default)]
+    enterprise_id: Option<String>,
+    #[serde(default)]
     api_app_id: Option<String>,
+    #[serde(default, rename = "event_id")]
+    id: Option<String>,
+    #[serde(default, rename = "event")]
+    inner: Option<Inner>,
+}
+
+#[derive(Deserialize)]
+struct Inner {
+    r#type: String,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    tab: Option<String>,
 }
 
 /// `POST /slack/events`
@@ -31,8 +49,21 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
         return Ok(().into_response());
     }
     let event: Event = signed.json()?;
-    let origin = Origin { team_id: event.team_id.as_deref(), app_id: event.api_app_id.as_deref() };
+    let team_id = event.team_id.as_deref();
+    let origin = Origin {
+        team_id,
+        enterprise_id: event.enterprise_id.as_deref(),
+        app_id: event.api_app_id.as_deref(),
+    };
     origin.check(app.settings())?;
+    if let (Some(Inner { r#type, user: Some(user), tab }), Some(event_id)) = (&event.inner, &event.id)
+        && r#type == "app_home_opened"
+        && tab.as_deref().is_none_or(|tab| tab == "home")
+    {
+        let user = SlackUser { team_id: team_id.unwrap_or_default().to_owned(), user_id: user.clone() };
+        app.write_down(&format!("event:{event_id}"), &Job::Home { user }).await?;
+        return Ok(().into_response());
+    }
     match (event.r#type.as_str(), event.challenge) {
         ("url_verification", Some(challenge)) => Ok(Json(json!({"challenge": challenge})).into_response()),
         ("url_verification", None) => Err(Turned::Malformed),

@@ -1,27 +1,31 @@
 //! The LAN modal as typed becomes a draft, and faults of the draft find their way back to its fields.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
+use chrono::{DateTime, Utc};
 use device_model::{
     draft::is_prose,
     fault::{FaultCode, Faults},
     lan::{self, LanDraft, LanSettings, RouteDraft},
+    window::WindowDraft,
 };
 use serde_json::{Map, Value};
 
 use crate::{
     i18n::{Lang, fault, fill},
-    lan_view::field,
+    lan_view::{field, reserved},
     normal::{halved, mask_prefix},
 };
 
 /// Values as submitted, by field.
-pub type Values = HashMap<String, String>;
+pub type Values = BTreeMap<String, String>;
 
 /// What was typed, as far as it could be read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Form {
     pub draft: LanDraft,
+    /// None: at once.
+    pub window: Option<WindowDraft>,
     pub reason: String,
     pub ticket: Option<String>,
     /// What only this form can tell: at its own fields.
@@ -35,7 +39,7 @@ type FieldFaults = Vec<(&'static str, Option<usize>, FaultCode)>;
 
 impl Form {
     /// Reads the fields. `today` gives what the form does not ask for.
-    pub fn read(values: &Values, today: Option<&LanSettings>) -> Self {
+    pub fn read(values: &Values, today: Option<&LanSettings>, now: DateTime<Utc>) -> Self {
         let value = |name| values.get(name).map(|text| halved(text)).filter(|text| !text.is_empty());
         let mut form = Self {
             reason: typed(values, field::REASON),
@@ -52,15 +56,46 @@ impl Form {
         let dns = dns.split([',', ';', ' ', '\n', '\t']).filter(|part| !part.is_empty());
         form.draft.dns = Some(dns.map(str::to_owned).collect());
         form.draft.routes = Some(form.routes(&value(field::ROUTES).unwrap_or_default()));
-        if form.reason.is_empty() {
-            form.faults.push((field::REASON, None, FaultCode::Required));
+        form.window = form.window(values, now);
+        form.judge_why();
+        form
+    }
+
+    /// Reads only why: of a change whose settings are known.
+    pub fn read_why(values: &Values) -> Self {
+        let mut form = Self {
+            reason: typed(values, field::REASON),
+            ticket: Some(typed(values, field::TICKET)).filter(|ticket| !ticket.is_empty()),
+            ..Self::default()
+        };
+        form.judge_why();
+        form
+    }
+
+    fn judge_why(&mut self) {
+        if self.reason.is_empty() {
+            self.faults.push((field::REASON, None, FaultCode::Required));
         }
-        for (name, text) in [(field::REASON, Some(&form.reason)), (field::TICKET, form.ticket.as_ref())] {
+        for (name, text) in [(field::REASON, Some(&self.reason)), (field::TICKET, self.ticket.as_ref())] {
             if text.is_some_and(|text| !is_prose(text)) {
-                form.faults.push((name, None, FaultCode::BadCharacter));
+                self.faults.push((name, None, FaultCode::BadCharacter));
             }
         }
-        form
+    }
+
+    fn window(&mut self, values: &Values, now: DateTime<Utc>) -> Option<WindowDraft> {
+        if values.get(field::WHEN).is_none_or(|when| when != "later") {
+            return None;
+        }
+        let start = typed(values, field::START);
+        let Some((start, end)) = reserved(&start, &typed(values, field::HOURS)) else {
+            self.faults.push((field::START, None, FaultCode::Required));
+            return None;
+        };
+        if start <= now {
+            self.faults.push((field::START, None, FaultCode::InThePast));
+        }
+        Some(WindowDraft { not_before: Some(start), not_after: Some(end), ..WindowDraft::default() })
     }
 
     /// Every fault in words, at the field where it is to be mended: what the form itself found, and
@@ -170,6 +205,7 @@ impl Form {
             }
             "reason" => (field::REASON, None),
             "ticket" => (field::TICKET, None),
+            _ if draft_field.starts_with("window") => (field::START, None),
             _ => (field::MODE, None),
         }
     }

@@ -4,9 +4,11 @@ use serde_json::json;
 
 use super::*;
 
+const NOW: &str = "2026-11-22T05:00:00Z";
+
 fn form(fields: &[(&str, &str)]) -> Form {
     let values = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-    Form::read(&values.collect(), None)
+    Form::read(&values.collect(), None, NOW.parse().unwrap())
 }
 
 /// The errors as the modal shows them, judged by the model itself.
@@ -65,7 +67,11 @@ fn with_dhcp_what_is_left_of_a_static_address_is_not_used() {
 fn what_the_form_does_not_ask_for_stays_as_it_is() {
     let today = serde_json::from_value(json!({"mode": "dhcp", "mtu": 1400})).unwrap();
 
-    let form = Form::read(&Values::from([("mode".to_owned(), "dhcp".to_owned())]), Some(&today));
+    let form = Form::read(
+        &Values::from([("mode".to_owned(), "dhcp".to_owned())]),
+        Some(&today),
+        NOW.parse().unwrap(),
+    );
 
     assert_eq!(form.draft.mtu, Some(1400));
 }
@@ -124,4 +130,22 @@ fn control_characters_in_what_people_wrote_are_told_at_their_field() {
     let told = "This holds a character that cannot be used. Please remove it.";
     assert_eq!(errors, json!({"reason": told, "ticket": told}));
     assert_eq!(self::errors(&[("mode", "dhcp"), ("reason", "two\nlines")]), json!({}));
+}
+
+#[test]
+fn a_reserved_time_is_one_to_come() {
+    let reserved = |start: &str| {
+        form(&[("mode", "dhcp"), ("reason", "x"), ("when", "later"), ("start", start), ("hours", "2")])
+    };
+    // 2026-11-22T05:00:00Z and an hour later.
+    let (now, later) = ("1795323600", "1795327200");
+
+    let window = reserved(later).window.unwrap();
+    assert_eq!(window.not_before.unwrap().to_rfc3339(), "2026-11-22T06:00:00+00:00");
+    assert_eq!(window.not_after.unwrap().to_rfc3339(), "2026-11-22T08:00:00+00:00");
+    assert!(reserved(later).was_read());
+    assert!(reserved(now).errors(None, Lang::En)["start"].as_str().unwrap().contains("gone by"));
+    assert!(reserved("").errors(None, Lang::En)["start"].as_str().unwrap().contains("fill this in"));
+    let at_once = form(&[("mode", "dhcp"), ("reason", "x"), ("when", "now"), ("start", now), ("hours", "2")]);
+    assert!(at_once.was_read() && at_once.window.is_none());
 }

@@ -33,7 +33,6 @@ pub struct Words {
     pub lan_box: &'static str,
     pub lan_box_without_pharmacy: &'static str,
     pub lan_unknown_settings: &'static str,
-    pub lan_risk: &'static str,
     pub mode: &'static str,
     pub mode_hint: &'static str,
     pub mode_dhcp: &'static str,
@@ -57,7 +56,6 @@ pub struct Words {
 
     pub no_role: &'static str,
     pub not_allowed: &'static str,
-    pub which_box: &'static str,
     pub unknown_box: &'static str,
     pub several_boxes: &'static str,
     pub more_boxes: &'static str,
@@ -106,6 +104,139 @@ pub struct Words {
     pub state_superseded: &'static str,
     pub state_cancelled: &'static str,
     pub state_expired: &'static str,
+
+    pub menu_title: &'static str,
+    pub menu: &'static str,
+    pub menu_lan: &'static str,
+    pub menu_status: &'static str,
+    pub menu_history: &'static str,
+    pub menu_pending: &'static str,
+    pub menu_approvals: &'static str,
+    pub menu_help: &'static str,
+    pub back: &'static str,
+    pub refresh: &'static str,
+    pub unknown: &'static str,
+
+    pub choose: &'static str,
+    pub choose_title: &'static str,
+    pub choose_any: &'static str,
+    pub choose_hint: &'static str,
+
+    pub lan_check: &'static str,
+    pub lan_next: &'static str,
+    pub when: &'static str,
+    pub when_now: &'static str,
+    pub when_later: &'static str,
+    pub start: &'static str,
+    pub length: &'static str,
+    pub length_hint: &'static str,
+    pub when_at_once: &'static str,
+    pub when_window: &'static str,
+
+    pub preview_title: &'static str,
+    pub preview_online: &'static str,
+    pub preview_offline: &'static str,
+    pub preview_unknown: &'static str,
+    pub preview_outdated: &'static str,
+    pub preview_safety: &'static str,
+    pub risk_heading: &'static str,
+    pub risk_address: &'static str,
+    pub risk_dhcp: &'static str,
+    pub risk_none: &'static str,
+    pub approval_needed: &'static str,
+
+    pub rollback: &'static str,
+    pub rollback_title: &'static str,
+    pub nothing_before: &'static str,
+    pub runs_already: &'static str,
+
+    pub cancel: &'static str,
+    pub cancel_sure: &'static str,
+    pub cancelled_done: &'static str,
+    pub retry: &'static str,
+    pub approve: &'static str,
+    pub approve_sure: &'static str,
+    pub approved_done: &'static str,
+    pub reject: &'static str,
+    pub reject_title: &'static str,
+    pub reject_reason: &'static str,
+    pub rejected: &'static str,
+    pub rejected_done: &'static str,
+    pub not_approver: &'static str,
+    pub own_change: &'static str,
+    pub approved_already: &'static str,
+    pub not_waiting: &'static str,
+    pub change_closed: &'static str,
+    pub unknown_change: &'static str,
+    pub unusable: &'static str,
+    pub wrong_channel: &'static str,
+
+    pub history_heading: &'static str,
+    pub history_none: &'static str,
+    pub pending_heading: &'static str,
+    pub pending_none: &'static str,
+    pub approvals_heading: &'static str,
+    pub approvals_none: &'static str,
+    pub more_changes: &'static str,
+    pub csv: &'static str,
+    pub csv_sent: &'static str,
+
+    pub password_page: &'static str,
+    pub password_open: &'static str,
+    pub password_page_text: &'static str,
+    pub no_sealing_key: &'static str,
+
+    pub status_applied: &'static str,
+    pub status_sight: &'static str,
+    pub status_no_sight: &'static str,
+    pub status_last_upload: &'static str,
+    pub status_backlog: &'static str,
+    pub status_quarantined: &'static str,
+    pub status_certificate: &'static str,
+    pub status_agent: &'static str,
+    pub status_no_health: &'static str,
+
+    pub change_approved_by: &'static str,
+    pub change_by_system: &'static str,
+    pub change_withdrawing: &'static str,
+    pub milestone_approved: &'static str,
+    pub state_unapproved: &'static str,
+
+    pub home_title: &'static str,
+    pub home_boxes: &'static str,
+    pub home_certificates: &'static str,
+    pub home_updated: &'static str,
+    pub home_no_map: &'static str,
+    pub home_all_well: &'static str,
+    pub home_attention: &'static str,
+    pub home_no_attention: &'static str,
+    pub home_mine: &'static str,
+    pub home_no_mine: &'static str,
+    pub look_failed: &'static str,
+    pub look_pending: &'static str,
+    pub look_unknown: &'static str,
+    pub map_total: &'static str,
+    pub password_title: &'static str,
+    pub password_number: &'static str,
+    pub password_confirm: &'static str,
+    pub password_confirmed: &'static str,
+    pub password_wrong: &'static str,
+    pub password_reason: &'static str,
+    pub page_gone_short: &'static str,
+    pub page_number: &'static str,
+    pub page_waits: &'static str,
+    pub page_ready: &'static str,
+    pub page_show: &'static str,
+    pub page_shown: &'static str,
+    pub page_share: &'static str,
+    pub page_user: &'static str,
+    pub page_password: &'static str,
+    pub page_once: &'static str,
+    pub page_gone: &'static str,
+
+    /// In the order of the form's choices.
+    pub hours: [&'static str; 4],
+    pub csv_columns: [&'static str; 11],
 }
 
 impl Lang {
@@ -169,6 +300,12 @@ pub fn jst(at: DateTime<Utc>) -> String {
     const JAPAN_SECONDS: i32 = 9 * 3600;
     FixedOffset::east_opt(JAPAN_SECONDS)
         .map_or_else(String::new, |japan| at.with_timezone(&japan).format("%Y/%m/%d %H:%M:%S").to_string())
+}
+
+/// The same without its seconds, which nobody plans by.
+pub fn jst_minute(at: DateTime<Utc>) -> String {
+    let text = jst(at);
+    text.get(..text.len().saturating_sub(3)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -9,22 +9,36 @@ use super::*;
 /// Every text of a language with its field's name. A new field does not compile until it stands here.
 macro_rules! texts {
     ($words:expr, $($field:ident)*) => {{
-        let Words { $($field),* } = $words;
+        let Words { $($field),*, hours: _, csv_columns: _ } = $words;
         vec![$((stringify!($field), *$field)),*]
     }};
 }
 
 fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
     texts!(words, help unknown_command loading_title loading close notice_title lan_title lan_submit lan_box
-        lan_box_without_pharmacy lan_unknown_settings lan_risk mode mode_hint mode_dhcp mode_static address mask
+        lan_box_without_pharmacy lan_unknown_settings mode mode_hint mode_dhcp mode_static address mask
         mask_hint gateway dns dns_hint routes routes_hint mtu reason reason_hint ticket none registered_title
-        registered no_role not_allowed which_box unknown_box several_boxes more_boxes change_open
+        registered no_role not_allowed unknown_box several_boxes more_boxes change_open
         nothing_to_change failed too_late line status_title status_online status_offline status_unknown
         status_seen status_drift status_lan status_effective status_share status_open status_no_open status_never_reported
         change_heading change_state change_before_after change_by change_by_api change_reason change_ticket
         change_timeline change_device_clock change_device_clock_estimated change_receipt_computer_seen change_detail change_fallback
         state_scheduled state_queued state_sent state_sent_offline state_trying state_applied state_applied_unconfirmed
-        state_rolled_back state_refused state_superseded state_cancelled state_expired)
+        state_rolled_back state_refused state_superseded state_cancelled state_expired
+        menu_title menu menu_lan menu_status menu_history menu_pending menu_approvals menu_help back refresh unknown
+        choose choose_title choose_any choose_hint lan_check lan_next when when_now when_later start length
+        length_hint when_at_once when_window preview_title preview_online preview_offline preview_unknown
+        preview_outdated preview_safety risk_heading risk_address risk_dhcp risk_none approval_needed rollback
+        rollback_title nothing_before runs_already cancel cancel_sure cancelled_done retry approve approve_sure
+        approved_done reject reject_title reject_reason rejected rejected_done not_approver own_change
+        approved_already not_waiting change_closed unknown_change unusable wrong_channel history_heading history_none
+        pending_heading pending_none approvals_heading approvals_none more_changes csv csv_sent password_page
+        password_open password_page_text no_sealing_key status_applied status_sight status_no_sight status_last_upload
+        status_backlog status_quarantined status_certificate status_agent status_no_health change_approved_by
+        change_by_system change_withdrawing milestone_approved state_unapproved home_title home_boxes
+        home_certificates home_updated home_no_map home_all_well home_attention home_no_attention home_mine
+        home_no_mine look_failed look_pending look_unknown map_total
+        password_title password_number password_confirm password_confirmed password_wrong password_reason page_gone_short page_number page_waits page_ready page_show page_shown page_share page_user page_password page_once page_gone)
 }
 
 fn places(text: &str) -> BTreeSet<&str> {
@@ -45,6 +59,11 @@ fn same(name: &str, ja: &str, en: &str) {
 #[test]
 fn both_languages_are_complete_and_name_the_same_things() {
     let pairs = texts(&ja::WORDS).into_iter().zip(texts(&en::WORDS));
+    let lists = |words: &'static Words| words.hours.iter().chain(&words.csv_columns);
+    for (ja, en) in lists(&ja::WORDS).zip(lists(&en::WORDS)) {
+        same("lists", ja, en);
+        assert!(is_japanese(ja), "`{ja}` is not Japanese");
+    }
     for ((name, ja), (_, en)) in pairs {
         same(name, ja, en);
         let international = matches!(name, "mtu" | "change_by_api");
@@ -136,6 +155,20 @@ fn limits_of_slack_are_kept() {
             words.notice_title,
             words.lan_title,
             words.registered_title,
+            words.lan_check,
+            words.preview_title,
+            words.rollback_title,
+            words.reject_title,
+            words.reject,
+            words.back,
+            words.choose_title,
+            words.menu_status,
+            words.menu_history,
+            words.menu_pending,
+            words.menu_approvals,
+            words.menu_title,
+            words.password_title,
+            words.password_confirm,
             words.close,
             words.lan_submit,
         ] {

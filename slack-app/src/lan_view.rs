@@ -1,16 +1,18 @@
-//! The modal in which LAN settings are changed, filled with what runs today, and settings in words.
+//! The modal in which LAN settings are changed, filled with what runs today or with what was typed.
 
+use chrono::{DateTime, Utc};
 use device_model::{
     lan::{Addressing, LanSettings},
     thing_name::ThingName,
 };
 use serde::{Deserialize, Serialize};
-use slack_morphism::prelude::*;
 
 use crate::{
-    blocks::{Field, code, context, divider, escape, section},
-    fleet::BoxView,
-    i18n::{Lang, Words, fill},
+    blocks::{Block, Field, Modal, context, divider, section},
+    form::Values,
+    i18n::{Lang, Words},
+    model::BoxView,
+    settings_text::whose,
 };
 
 /// By which a submission is known to be of this modal.
@@ -24,9 +26,16 @@ pub mod field {
     pub const GATEWAY: &str = "gateway";
     pub const DNS: &str = "dns";
     pub const ROUTES: &str = "routes";
+    pub const WHEN: &str = "when";
+    pub const START: &str = "start";
+    pub const HOURS: &str = "hours";
     pub const REASON: &str = "reason";
     pub const TICKET: &str = "ticket";
 }
+
+/// How long a reserved change may wait for its box, in hours.
+const HOURS: [&str; 4] = ["1", "2", "4", "8"];
+const USUAL_HOURS: &str = "2";
 
 /// What the modal carries along unseen: ids, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,118 +43,159 @@ pub struct Metadata {
     pub thing: ThingName,
 }
 
-pub fn lan_modal(lang: Lang, device: &BoxView) -> SlackView {
+/// The form as it opens: what runs today, at once.
+pub fn lan_modal(lang: Lang, device: &BoxView) -> Block {
+    modal(lang, device, &today(device), Shows { addresses: true })
+}
+
+/// The form after a choice in it: the fields that the choices leave, with what was typed in them.
+pub fn chosen(lang: Lang, device: &BoxView, typed: &Values) -> Block {
+    let mut values = today(device);
+    values.extend(typed.clone());
+    let addresses = values.get(field::MODE).is_none_or(|mode| mode != "dhcp");
+    modal(lang, device, &values, Shows { addresses })
+}
+
+/// What a change has to say for itself.
+pub fn why_fields(words: &Words, values: &Values) -> [Block; 2] {
+    let value = |name: &str| values.get(name).cloned();
+    [
+        Field {
+            name: field::REASON,
+            label: words.reason,
+            hint: Some(words.reason_hint),
+            optional: false,
+            tells: false,
+        }
+        .text(value(field::REASON), 500, true),
+        Field { name: field::TICKET, label: words.ticket, hint: None, optional: true, tells: false }.text(
+            value(field::TICKET),
+            50,
+            false,
+        ),
+    ]
+}
+
+/// A box that takes its address by DHCP is most often to get a fixed one, so the form opens with
+/// these fields too; whoever chooses DHCP in it is rid of them.
+#[derive(Clone, Copy)]
+struct Shows {
+    addresses: bool,
+}
+
+fn modal(lang: Lang, device: &BoxView, values: &Values, shows: Shows) -> Block {
     let words = lang.words();
     let mut blocks = vec![section(&whose(words, device))];
     if device.lan.is_none() {
         blocks.push(section(words.lan_unknown_settings));
     }
     blocks.push(divider());
-    blocks.extend(settings_fields(words, device.lan.as_ref()));
-    blocks.push(context(words.lan_risk));
-    blocks.extend(why_fields(words));
+    blocks.extend(settings_fields(words, values, shows));
+    blocks.push(divider());
+    blocks.extend(time_fields(words, values));
+    blocks.extend(why_fields(words, values));
+    blocks.push(context(words.lan_next));
     let metadata = Metadata { thing: device.thing.clone() };
-    SlackView::Modal(
-        SlackModalView::new(words.lan_title.into(), blocks)
-            .with_callback_id(CALLBACK.into())
-            .with_private_metadata(serde_json::to_string(&metadata).unwrap_or_default())
-            .with_submit(words.lan_submit.into())
-            .with_close(words.close.into()),
-    )
-}
-
-/// Which box, and whose it is.
-pub fn whose(words: &Words, device: &BoxView) -> String {
-    let thing = device.thing.as_str();
-    match device.pharmacy.as_deref() {
-        Some(pharmacy) => fill(words.lan_box, &[("pharmacy", &escape(pharmacy)), ("thing", thing)]),
-        None => fill(words.lan_box_without_pharmacy, &[("thing", thing)]),
+    Modal {
+        callback: CALLBACK,
+        title: words.lan_title,
+        submit: Some(words.lan_check),
+        close: words.close,
+        metadata: serde_json::to_string(&metadata).unwrap_or_default(),
+        clears: false,
     }
+    .with(&blocks)
 }
 
-/// Settings, one line a field: its label and its value.
-pub fn lines(words: &Words, settings: &LanSettings) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    let mut line = |label: &str, value: String| lines.push((label.to_owned(), value));
-    match settings.addressing() {
-        Addressing::Dhcp => line(words.mode, words.mode_dhcp.to_owned()),
+fn settings_fields(words: &Words, values: &Values, shows: Shows) -> Vec<Block> {
+    let value = |name: &str| values.get(name).cloned();
+    let mode = values.get(field::MODE).map(String::as_str);
+    let modes = [("dhcp", words.mode_dhcp), ("static", words.mode_static)];
+    let optional = |name, label, hint| Field { name, label, hint, optional: true, tells: false };
+    let is_static = mode == Some("static");
+    let needed = |name, label, hint| Field { optional: !is_static, ..optional(name, label, hint) };
+    let hint = (shows.addresses && !is_static).then_some(words.mode_hint);
+    let mut fields = vec![
+        Field { name: field::MODE, label: words.mode, hint, optional: false, tells: true }
+            .choice(&modes, mode),
+    ];
+    if shows.addresses {
+        fields.extend([
+            needed(field::ADDRESS, words.address, None).text(value(field::ADDRESS), 64, false),
+            needed(field::MASK, words.mask, Some(words.mask_hint)).text(value(field::MASK), 64, false),
+            optional(field::GATEWAY, words.gateway, None).text(value(field::GATEWAY), 64, false),
+        ]);
+    }
+    fields.extend([
+        optional(field::DNS, words.dns, Some(words.dns_hint)).text(value(field::DNS), 200, false),
+        optional(field::ROUTES, words.routes, Some(words.routes_hint)).text(value(field::ROUTES), 1000, true),
+    ]);
+    fields
+}
+
+fn time_fields(words: &Words, values: &Values) -> Vec<Block> {
+    let when = values.get(field::WHEN).map_or("now", String::as_str);
+    let choices = [("now", words.when_now), ("later", words.when_later)];
+    let mut fields = vec![
+        Field { name: field::WHEN, label: words.when, hint: None, optional: false, tells: true }
+            .choice(&choices, Some(when)),
+    ];
+    if when == "later" {
+        let start = values.get(field::START).and_then(|text| text.parse().ok());
+        let hours: Vec<_> = HOURS.into_iter().zip(words.hours).collect();
+        let chosen = values.get(field::HOURS).map_or(USUAL_HOURS, String::as_str);
+        fields.extend([
+            Field { name: field::START, label: words.start, hint: None, optional: false, tells: false }
+                .moment(start),
+            Field {
+                name: field::HOURS,
+                label: words.length,
+                hint: Some(words.length_hint),
+                optional: false,
+                tells: false,
+            }
+            .choice(&hours, Some(chosen)),
+        ]);
+    }
+    fields
+}
+
+/// When a reserved change may begin, and by when it must have begun.
+pub fn reserved(start: &str, hours: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let start = DateTime::from_timestamp(start.parse().ok()?, 0)?;
+    let hours: i64 = HOURS.into_iter().find(|known| *known == hours)?.parse().ok()?;
+    Some((start, start.checked_add_signed(chrono::TimeDelta::hours(hours))?))
+}
+
+/// What runs today, as it would be typed.
+fn today(device: &BoxView) -> Values {
+    let mut values = Values::new();
+    let mut put = |name: &str, value: String| drop(values.insert(name.to_owned(), value));
+    let Some(lan) = &device.lan else {
+        put(field::MODE, "dhcp".to_owned());
+        return values;
+    };
+    match lan.addressing() {
+        Addressing::Dhcp => put(field::MODE, "dhcp".to_owned()),
         Addressing::Static { address, gateway } => {
-            line(words.mode, words.mode_static.to_owned());
-            line(words.address, address.addr().to_string());
-            line(words.mask, format!("{} (/{})", address.netmask(), address.prefix_len()));
+            put(field::MODE, "static".to_owned());
+            put(field::ADDRESS, address.addr().to_string());
+            put(field::MASK, address.netmask().to_string());
             if let Some(gateway) = gateway {
-                line(words.gateway, gateway.to_string());
+                put(field::GATEWAY, gateway.to_string());
             }
         }
     }
-    if !settings.dns().is_empty() {
-        line(words.dns, dns(settings, ", "));
-    }
-    if let Some(mtu) = settings.mtu() {
-        line(words.mtu, mtu.to_string());
-    }
-    if !settings.routes().is_empty() {
-        line(words.routes, routes(settings, " → ", ", "));
-    }
-    lines
+    put(field::DNS, dns(lan));
+    put(field::ROUTES, routes(lan));
+    values
 }
 
-/// Settings as a block of text.
-pub fn text(words: &Words, settings: &LanSettings) -> String {
-    let lines = lines(words, settings);
-    let lines = lines.iter().map(|(label, value)| format!("{label}: `{}`", code(value)));
-    lines.collect::<Vec<_>>().join("\n")
+fn dns(settings: &LanSettings) -> String {
+    settings.dns().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn settings_fields(words: &Words, lan: Option<&LanSettings>) -> Vec<SlackBlock> {
-    let (mode, address, gateway) = match lan.map(LanSettings::addressing) {
-        Some(Addressing::Static { address, gateway }) => ("static", Some(*address), *gateway),
-        Some(Addressing::Dhcp) | None => ("dhcp", None, None),
-    };
-    let modes = [("dhcp", words.mode_dhcp), ("static", words.mode_static)];
-    let optional = |name, label, hint| Field { name, label, hint, optional: true };
-    vec![
-        Field { name: field::MODE, label: words.mode, hint: Some(words.mode_hint), optional: false }
-            .choice(&modes, Some(mode)),
-        optional(field::ADDRESS, words.address, None).text(
-            address.map(|address| address.addr().to_string()),
-            64,
-            false,
-        ),
-        optional(field::MASK, words.mask, Some(words.mask_hint)).text(
-            address.map(|address| address.netmask().to_string()),
-            64,
-            false,
-        ),
-        optional(field::GATEWAY, words.gateway, None).text(
-            gateway.map(|gateway| gateway.to_string()),
-            64,
-            false,
-        ),
-        optional(field::DNS, words.dns, Some(words.dns_hint)).text(lan.map(|lan| dns(lan, ", ")), 200, false),
-        optional(field::ROUTES, words.routes, Some(words.routes_hint)).text(
-            lan.map(|lan| routes(lan, " ", "\n")),
-            1000,
-            true,
-        ),
-    ]
-}
-
-fn why_fields(words: &Words) -> [SlackBlock; 2] {
-    [
-        Field { name: field::REASON, label: words.reason, hint: Some(words.reason_hint), optional: false }
-            .text(None, 500, true),
-        Field { name: field::TICKET, label: words.ticket, hint: None, optional: true }.text(None, 50, false),
-    ]
-}
-
-fn dns(settings: &LanSettings, separator: &str) -> String {
-    let servers = settings.dns().iter().map(ToString::to_string);
-    servers.collect::<Vec<_>>().join(separator)
-}
-
-fn routes(settings: &LanSettings, arrow: &str, separator: &str) -> String {
+fn routes(settings: &LanSettings) -> String {
     let routes = settings.routes().iter();
-    let routes = routes.map(|route| format!("{}{arrow}{}", route.to, route.via));
-    routes.collect::<Vec<_>>().join(separator)
+    routes.map(|route| format!("{} {}", route.to, route.via)).collect::<Vec<_>>().join("\n")
 }

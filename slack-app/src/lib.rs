@@ -1,32 +1,48 @@
 //! The room operators sit in: a Slack app for looking at boxes and for changing their LAN settings.
 //!
 //! A request of Slack comes in at the door (`request`): small, signed a moment ago, of our workspace.
-//! A command (`command`) is written down as a job and acknowledged at once, since Slack waits three
-//! seconds and no longer; the worker (`worker`) opens the modal (`lan_view`). What is submitted
-//! (`interaction`) is read (`form`), judged and registered by the fleet, and every fault comes back
-//! at its field, in the reader's language ([`i18n`]). Each change has one message in the operators'
-//! channel (`message`), which the outbox (`outbox`) edits until the change has ended.
+//! A command (`command`) or a button (`interaction`) is written down as a job and acknowledged at once,
+//! since Slack waits three seconds and no longer; the worker (`worker`) answers it or opens a modal.
+//! The LAN form (`lan_view`), submitted, is read (`form`), and every fault comes back at its field, in
+//! the reader's language ([`i18n`]). A form without a fault becomes a preview (`preview`), and only the
+//! preview, submitted, is registered with the fleet. Each change has one message in the operators'
+//! channel (`message`), which the outbox (`outbox`) edits until the change has ended; its buttons carry
+//! an id and nothing else. Who may do what is asked each time something is done (`directory`).
 //!
 //! The app keeps nothing itself: what it needs stands behind the small traits of `fleet`.
 
 pub mod blocks;
+pub mod chooser;
 mod command;
+pub mod directory;
 mod events;
 pub mod fleet;
+pub mod fleet_map;
 pub mod form;
+pub mod home;
 pub mod i18n;
 mod interaction;
+pub mod job;
 pub mod lan_view;
+pub mod lists;
 mod locales;
 pub mod message;
+pub mod model;
 mod normal;
 pub mod notice;
+pub mod once_page;
 pub mod outbox;
+pub mod password_view;
+pub mod preview;
 mod problem;
 mod request;
 pub mod roles;
 pub mod settings;
+mod settings_text;
 mod signature;
+pub mod status_view;
+pub mod verb;
+mod wanted;
 pub mod web;
 pub mod worker;
 
@@ -35,7 +51,9 @@ use std::sync::Arc;
 use axum::{Router, routing::post};
 use chrono::{DateTime, Utc};
 
-use crate::{fleet::Ports, locales::Locales, request::Turned, settings::Settings, web::Web};
+use crate::{
+    fleet::Ports, fleet_map::Maps, job::Job, locales::Locales, request::Turned, settings::Settings, web::Web,
+};
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -48,6 +66,7 @@ struct Inner<P> {
     ports: P,
     web: Web,
     locales: Locales,
+    maps: Maps,
     now: Now,
 }
 
@@ -63,10 +82,9 @@ pub fn router<P: Ports>(app: SlackApp<P>) -> Router {
 }
 
 impl<P> SlackApp<P> {
-    /// Fails if the system's certificates cannot be read, which Slack's own address needs.
-    pub fn new(settings: Settings, ports: P, now: Now) -> anyhow::Result<Self> {
-        let web = Web::new(&settings)?;
-        Ok(Self(Arc::new(Inner { settings, ports, web, locales: Locales::default(), now })))
+    pub fn new(settings: Settings, ports: P, web: Web, now: Now) -> Self {
+        let (locales, maps) = (Locales::default(), Maps::default());
+        Self(Arc::new(Inner { settings, ports, web, locales, maps, now }))
     }
 
     pub fn settings(&self) -> &Settings {
@@ -85,8 +103,29 @@ impl<P> SlackApp<P> {
         &self.0.ports
     }
 
+    fn maps(&self) -> &Maps {
+        &self.0.maps
+    }
+
     fn locales(&self) -> &Locales {
         &self.0.locales
+    }
+}
+
+impl<P: Ports> SlackApp<P> {
+    /// Writes down what is to be done. From here on Slack need not wait, and a repetition does nothing.
+    async fn write_down(&self, key: &str, job: &Job) -> Result<(), Turned> {
+        match self.ports().enqueue(key, job).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                tracing::info!("a request came twice and is done once");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "could not write a request down");
+                Err(Turned::Failed)
+            }
+        }
     }
 }
 

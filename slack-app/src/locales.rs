@@ -23,9 +23,9 @@ impl Locales {
         if let Some(lang) = self.known(user_id) {
             return lang;
         }
-        match tokio::time::timeout(patience, web.locale(user_id)).await {
-            Ok(Ok(locale)) => {
-                let lang = locale.as_deref().map_or(Lang::default(), Lang::of_locale);
+        match tokio::time::timeout(patience, web.user(user_id)).await {
+            Ok(Ok(user)) => {
+                let lang = user.locale.as_deref().map_or(Lang::default(), Lang::of_locale);
                 self.remember(user_id, lang);
                 lang
             }

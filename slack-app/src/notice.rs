@@ -1,38 +1,100 @@
-//! What is told in words: modals without a field, and answers that only the asker sees.
+//! What is told in words: modals without a field, answers that only the asker sees, the menu.
 
 use device_model::{change_id::ChangeId, thing_name::ThingName};
 use serde_json::{Value, json};
-use slack_morphism::prelude::*;
 
 use crate::{
-    blocks::{code, escape, fallback, section},
-    fleet::BoxView,
-    i18n::{Lang, fill, jst},
-    lan_view,
+    blocks::{Block, Field, Modal, actions, button, code, escape, fallback, section},
+    i18n::{Lang, fill},
+    lan_view::field,
+    model::{ChangeStory, Refusal},
+    settings_text::difference,
+    verb,
 };
 
-/// How many boxes are named when a text means several.
-const NAMED_BOXES: usize = 10;
+/// The modal in which a rejection is given its reason.
+pub const REJECT: &str = "reject";
 
 /// Stands in the modal while the real one is being made.
-pub fn loading(lang: Lang) -> SlackView {
+pub fn loading(lang: Lang) -> Block {
     let words = lang.words();
-    modal(lang, words.loading_title, words.loading)
+    showing(lang, words.loading_title, &[section(words.loading)])
 }
 
-pub fn notice(lang: Lang, text: &str) -> SlackView {
-    modal(lang, lang.words().notice_title, text)
+pub fn notice(lang: Lang, text: &str) -> Block {
+    showing(lang, lang.words().notice_title, &[section(text)])
 }
 
-pub fn registered(lang: Lang, thing: &ThingName, change: &ChangeId, channel: &str) -> SlackView {
+/// Something went wrong; what is below keeps what was typed.
+pub fn failed(lang: Lang) -> Block {
+    let words = lang.words();
+    let mut view = showing(lang, words.notice_title, &[section(words.failed)]);
+    view["clear_on_close"] = false.into();
+    view
+}
+
+/// A modal that only shows.
+pub fn showing(lang: Lang, title: &str, blocks: &[Block]) -> Block {
+    let close = lang.words().close;
+    Modal { callback: "shown", title, submit: None, close, metadata: String::new(), clears: true }
+        .with(blocks)
+}
+
+pub fn registered(lang: Lang, thing: &ThingName, change: &ChangeId, channel: &str) -> Block {
     let words = lang.words();
     let values = [("thing", thing.as_str()), ("change", change.as_str()), ("channel", channel)];
-    modal(lang, words.registered_title, &fill(words.registered, &values))
+    showing(lang, words.registered_title, &[section(&fill(words.registered, &values))])
+}
+
+/// Asks why a change is not to be.
+pub fn rejecting(lang: Lang, story: &ChangeStory) -> Block {
+    let words = lang.words();
+    let change = difference(words, story.before.as_ref(), &story.after);
+    let reason = Field {
+        name: field::REASON,
+        label: words.reject_reason,
+        hint: Some(words.reason_hint),
+        optional: false,
+        tells: false,
+    };
+    Modal {
+        callback: REJECT,
+        title: words.reject_title,
+        submit: Some(words.reject),
+        close: words.back,
+        metadata: story.change_id.to_string(),
+        clears: false,
+    }
+    .with(&[section(&format!("`{}`\n{change}", story.thing)), reason.text(None, 500, true)])
 }
 
 /// An answer to a command that only its user sees.
 pub fn ephemeral(text: &str) -> Value {
-    json!({"response_type": "ephemeral", "text": fallback(text), "blocks": [section(text)]})
+    answer(text, &[section(text)])
+}
+
+/// The same with blocks of any kind. A message that was pressed in stays as it is.
+pub fn answer(text: &str, blocks: &[Block]) -> Value {
+    json!({"response_type": "ephemeral", "replace_original": false, "text": fallback(text), "blocks": blocks})
+}
+
+/// What `/rece` by itself offers.
+pub fn menu(lang: Lang) -> Vec<Block> {
+    let words = lang.words();
+    let open = |verb: &str, words: &str| button(verb, "", words);
+    let mut blocks = vec![section(words.menu)];
+    blocks.extend(actions(&[
+        open(verb::LAN, words.menu_lan),
+        open(verb::STATUS, words.menu_status),
+        open(verb::HISTORY, words.menu_history),
+    ]));
+    blocks.extend(actions(&[
+        open(verb::PENDING, words.menu_pending),
+        open(verb::APPROVALS, words.menu_approvals),
+        open(verb::ROLLBACK, words.rollback),
+        open(verb::HELP, words.menu_help),
+    ]));
+    blocks
 }
 
 pub fn help(lang: Lang) -> String {
@@ -49,68 +111,28 @@ pub fn unknown_box(lang: Lang, text: &str) -> String {
     fill(lang.words().unknown_box, &[("text", &escape(text))])
 }
 
-pub fn several_boxes(lang: Lang, text: &str, found: &[BoxView]) -> String {
-    let words = lang.words();
-    let count = found.len().to_string();
-    let values = [("text", escape(text)), ("count", count)];
-    let mut lines = vec![fill(words.several_boxes, &values.each_ref().map(|(k, v)| (*k, v.as_str())))];
-    let name = |device: &BoxView| {
-        let pharmacy = device.pharmacy.as_deref().unwrap_or_default();
-        format!("• `{}` {}", device.thing, escape(pharmacy))
-    };
-    lines.extend(found.iter().take(NAMED_BOXES).map(name));
-    if let Some(more) = found.len().checked_sub(NAMED_BOXES).filter(|more| *more > 0) {
-        lines.push(fill(words.more_boxes, &[("count", &more.to_string())]));
-    }
-    lines.join("\n")
-}
-
 pub fn change_open(lang: Lang, change: &ChangeId) -> String {
     fill(lang.words().change_open, &[("change", change.as_str())])
 }
 
-/// How a box is, in a few lines.
-pub fn status(lang: Lang, device: &BoxView) -> String {
+/// Why something was not done, for whoever wanted it.
+pub fn refusal(lang: Lang, refusal: &Refusal) -> String {
     let words = lang.words();
-    let pharmacy = escape(device.pharmacy.as_deref().unwrap_or_default());
-    let heading = [("thing", device.thing.as_str()), ("pharmacy", pharmacy.as_str())];
-    let mut lines = vec![fill(words.status_title, &heading).trim_end().to_owned()];
-    let mut line = match device.online {
-        Some(true) => words.status_online,
-        Some(false) => words.status_offline,
-        None => words.status_unknown,
-    }
-    .to_owned();
-    if let Some(at) = device.seen_at {
-        line.push_str(" · ");
-        line.push_str(&fill(words.status_seen, &[("at", &jst(at))]));
-    }
-    lines.push(line);
-    lines.extend(device.drift_since.map(|at| fill(words.status_drift, &[("at", &jst(at))])));
-    match &device.lan {
-        Some(lan) => {
-            lines.push(words.status_lan.to_owned());
-            lines.push(lan_view::text(words, lan));
+    match refusal {
+        Refusal::UnknownThing(thing) => unknown_box(lang, thing.as_str()),
+        Refusal::UnknownChange => words.unknown_change.to_owned(),
+        Refusal::ChangeOpen(change) => change_open(lang, change),
+        Refusal::ChangeClosed(state) => fill(words.change_closed, &[("state", words.state(*state, None))]),
+        Refusal::NotWaiting { approved_by: Some(by) } => {
+            let who = crate::message::who(words, by);
+            fill(words.approved_already, &[("who", &who)])
         }
-        None => lines.push(words.status_never_reported.to_owned()),
+        Refusal::NotWaiting { approved_by: None } => words.not_waiting.to_owned(),
+        Refusal::OwnChange => words.own_change.to_owned(),
+        Refusal::NothingToChange => words.nothing_to_change.to_owned(),
+        Refusal::NoSealingKey => words.no_sealing_key.to_owned(),
+        Refusal::PageGone => words.page_gone_short.to_owned(),
+        Refusal::Settings(faults) => fill(words.unusable, &[("faults", &code(&faults.to_string()))]),
+        Refusal::Internal(_) => words.failed.to_owned(),
     }
-    if let Some(address) = device.effective.as_ref().and_then(|now| now.address.as_deref()) {
-        lines.push(fill(words.status_effective, &[("address", &escape(address))]));
-    }
-    if let Some(share) = &device.share {
-        lines.push(fill(words.status_share, &[("name", &format!("`{}`", code(&share.name)))]));
-    }
-    lines.push(device.open_change.as_ref().map_or_else(
-        || words.status_no_open.to_owned(),
-        |(change, state)| {
-            let state = words.state(*state, device.online);
-            fill(words.status_open, &[("change", change.as_str()), ("state", state)])
-        },
-    ));
-    lines.join("\n")
-}
-
-fn modal(lang: Lang, title: &str, text: &str) -> SlackView {
-    let view = SlackModalView::new(title.into(), vec![section(text)]);
-    SlackView::Modal(view.with_close(lang.words().close.into()))
 }

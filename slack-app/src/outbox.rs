@@ -9,9 +9,11 @@ use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::{DueMessage, Outbox, Posted},
+    blocks::{fallback, named_section},
+    fleet::Outbox,
     i18n::Lang,
-    message::{Message, message, name},
+    message::{Message, message, milestones, name},
+    model::ChangeStory,
     web::{Web, WebError},
 };
 
@@ -24,6 +26,27 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// A channel that is gone or archived is looked at again this often, for about a week.
 const CHANNEL_RETRY: Duration = Duration::from_hours(1);
 const CHANNEL_ATTEMPTS: u32 = 168;
+
+/// A message that has to be posted or edited.
+#[derive(Debug, Clone)]
+pub struct DueMessage {
+    /// Where it stands already; none: it has never been posted.
+    pub place: Option<Posted>,
+    /// Which state of the change it is to show.
+    pub revision: i64,
+    /// How often in a row it was taken before and not shown; whoever took it may have died.
+    pub attempt: u32,
+    /// How many milestones its thread tells already.
+    pub told: usize,
+    pub story: ChangeStory,
+}
+
+/// Where a message stands in Slack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    pub channel_id: String,
+    pub ts: String,
+}
 
 /// Shows what is due until `stop`.
 pub async fn run<O: Outbox>(web: Web, outbox: O, channel_id: String, stop: CancellationToken) {
@@ -66,10 +89,10 @@ pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> an
         return Ok(Shown::Nothing);
     };
     let change = &due.story.change_id;
-    match show(web, &due, channel_id).await {
-        Ok(posted) => {
+    match show(web, outbox, &due, channel_id).await? {
+        Ok((posted, told)) => {
             tracing::info!(change.id = %change, "a change's message shows `{}`", due.story.state);
-            outbox.shown(&due, &posted, PAUSE).await?;
+            outbox.shown(&due, &posted, told, PAUSE).await?;
             return Ok(Shown::One);
         }
         Err(error) => match next_step(&error, due.attempt) {
@@ -88,8 +111,45 @@ pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> an
     Ok(Shown::PutOff)
 }
 
-async fn show(web: &Web, due: &DueMessage, channel_id: &str) -> Result<Posted, WebError> {
-    // The channel is read by many: it speaks Japanese.
+/// The message first, then what its thread lacks. The channel is read by many: it speaks Japanese.
+async fn show<O: Outbox>(
+    web: &Web,
+    outbox: &O,
+    due: &DueMessage,
+    channel_id: &str,
+) -> anyhow::Result<Result<(Posted, usize), WebError>> {
+    let (posted, is_new) = match place(web, due, channel_id).await {
+        Ok(placed) => placed,
+        Err(error) => return Ok(Err(error)),
+    };
+    let milestones = milestones(Lang::Ja, &due.story);
+    if is_new && due.place.is_some() {
+        // Its thread went with it, and the message itself tells all that was in it.
+        return Ok(Ok((posted, milestones.len())));
+    }
+    if is_new {
+        // Kept at once: what follows may fail, and the message is not to be posted twice.
+        outbox.placed(due, &posted).await?;
+    }
+    for (number, text) in milestones.iter().enumerate().skip(due.told) {
+        let name = format!("milestone:{}:{number}", due.story.change_id);
+        // Slack may have posted it though its answer was lost.
+        if due.attempt > 0 && matches!(web.find_reply(&posted, &name).await, Ok(true)) {
+            continue;
+        }
+        let blocks = [named_section(&name, text)];
+        match web.reply(&posted, &fallback(text), &blocks).await {
+            Ok(_) => {}
+            // Nobody can write into this thread any more: the message has been edited all the same.
+            Err(WebError::Refused(code)) if is_gone(&code) || code == "thread_not_found" => break,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok((posted, milestones.len())))
+}
+
+/// Where the message stands now, and whether it was posted just now.
+async fn place(web: &Web, due: &DueMessage, channel_id: &str) -> Result<(Posted, bool), WebError> {
     let message = message(Lang::Ja, &due.story);
     let place = match &due.place {
         Some(place) => Some(place.clone()),
@@ -98,14 +158,14 @@ async fn show(web: &Web, due: &DueMessage, channel_id: &str) -> Result<Posted, W
         None => None,
     };
     let Some(place) = place else {
-        return post(web, channel_id, &message).await;
+        return Ok((post(web, channel_id, &message).await?, true));
     };
     match web.update_message(&place, &message.text, &message.blocks).await {
-        Ok(()) => Ok(place),
+        Ok(()) => Ok((place, false)),
         // Somebody deleted it, or Slack edits it no more: the change still has its one message.
         Err(WebError::Refused(code)) if is_gone(&code) => {
             tracing::warn!(change.id = %due.story.change_id, "a change's message is gone and is posted anew");
-            post(web, channel_id, &message).await
+            Ok((post(web, channel_id, &message).await?, true))
         }
         Err(error) => Err(error),
     }

@@ -36,9 +36,11 @@ pub enum Turned {
 
 /// From which workspace and for which app a request is.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "Slack's own names")]
 pub struct Origin<'a> {
     /// None for an app that is installed in a whole organisation.
     pub team_id: Option<&'a str>,
+    pub enterprise_id: Option<&'a str>,
     pub app_id: Option<&'a str>,
 }
 
@@ -93,8 +95,11 @@ impl Origin<'_> {
         let foreign = |told: Option<&str>, ours: &Option<String>| {
             told.zip(ours.as_deref()).is_some_and(|(t, o)| t != o)
         };
-        if foreign(self.team_id, &settings.team_id) || foreign(self.app_id, &settings.app_id) {
-            tracing::warn!("turned away a request of another workspace or app");
+        if foreign(self.team_id, &settings.team_id)
+            || foreign(self.enterprise_id, &settings.enterprise_id)
+            || foreign(self.app_id, &settings.app_id)
+        {
+            tracing::warn!("turned away a request of another workspace, organisation or app");
             return Err(Turned::Stranger);
         }
         Ok(())

@@ -1,19 +1,26 @@
-//! Who may do what, by configuration: `U1=operator,U2=viewer`. Whoever is not named has no role.
+//! Roles by configuration: `U1=operator,U2=viewer`, of users or of user groups. Whoever is not named has
+//! no role.
 
 use std::{collections::HashMap, str::FromStr};
 
-use crate::fleet::{Role, SlackUser};
+use crate::model::Role;
 
 #[derive(Debug, Clone, Default)]
 pub struct ConfiguredRoles(HashMap<String, Role>);
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a user and a role, e.g. U012AB3CD=operator (viewer, operator, approver, admin)")]
+#[error(
+    "`{0}` is not a user or group and a role, e.g. U012AB3CD=operator (viewer, operator, approver, admin)"
+)]
 pub struct NotARole(String);
 
 impl ConfiguredRoles {
-    pub fn role_of(&self, user: &SlackUser) -> Option<Role> {
-        self.0.get(&user.user_id).copied()
+    pub fn role_of(&self, id: &str) -> Option<Role> {
+        self.0.get(id).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Role)> {
+        self.0.iter().map(|(id, role)| (id.as_str(), *role))
     }
 }
 
@@ -39,18 +46,14 @@ impl FromStr for ConfiguredRoles {
 mod tests {
     use super::*;
 
-    fn user(id: &str) -> SlackUser {
-        SlackUser { team_id: "T1".to_owned(), user_id: id.to_owned() }
-    }
-
     #[test]
     fn a_user_whom_nobody_named_has_no_role() {
         let roles: ConfiguredRoles = "U1=operator, U2=viewer,".parse().unwrap();
 
-        assert_eq!(roles.role_of(&user("U1")), Some(Role::Operator));
-        assert_eq!(roles.role_of(&user("U2")), Some(Role::Viewer));
-        assert_eq!(roles.role_of(&user("U3")), None);
-        assert_eq!(ConfiguredRoles::default().role_of(&user("U1")), None);
+        assert_eq!(roles.role_of("U1"), Some(Role::Operator));
+        assert_eq!(roles.role_of("U2"), Some(Role::Viewer));
+        assert_eq!(roles.role_of("U3"), None);
+        assert_eq!(ConfiguredRoles::default().role_of("U1"), None);
     }
 
     #[test]

@@ -10,23 +10,27 @@ use slack_morphism::{
     errors::SlackClientError,
     prelude::{
         ClientResult, SlackApiToken, SlackApiTokenValue, SlackClient, SlackClientHyperConnector,
-        SlackClientHyperHttpsConnector, SlackView,
+        SlackClientHyperHttpsConnector,
     },
 };
 use url::Url;
 
-use crate::{fleet::Posted, settings::Settings};
+use crate::{blocks::Block, outbox::Posted, settings::Settings};
 
 /// A trigger is good for three seconds; nothing else may wait longer than this either.
 const CALL_LIMIT: Duration = Duration::from_millis(2500);
 /// Posting is worth waiting for: giving up early may post twice.
 const POST_LIMIT: Duration = Duration::from_secs(10);
 /// How far back a message is looked for.
-const HISTORY_MESSAGES: usize = 100;
+const HISTORY_MESSAGES: &str = "100";
+/// The picture of the fleet has some hundred kilobytes.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(15);
 
 #[derive(Clone)]
 pub struct Web {
     client: Client,
+    /// For the bytes of files, which do not go to the Web API itself.
+    plain: reqwest::Client,
     token: Arc<SlackApiToken>,
 }
 
@@ -68,12 +72,44 @@ struct PostedMessage {
 
 #[derive(Deserialize)]
 struct UserInfo {
-    user: UserWithLocale,
+    user: User,
+}
+
+/// A user as far as it matters who they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "Slack's own")]
+pub struct User {
+    pub locale: Option<String>,
+    pub team_id: Option<String>,
+    pub deleted: bool,
+    pub is_bot: bool,
+    /// A guest.
+    pub is_restricted: bool,
+    pub is_ultra_restricted: bool,
+    /// Of another workspace, by Slack Connect.
+    pub is_stranger: bool,
 }
 
 #[derive(Deserialize)]
-struct UserWithLocale {
-    locale: Option<String>,
+struct Members {
+    users: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct OpenedChannel {
+    channel: Channel,
+}
+
+#[derive(Deserialize)]
+struct Channel {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct UploadPlace {
+    upload_url: String,
+    file_id: String,
 }
 
 #[derive(Deserialize)]
@@ -104,17 +140,17 @@ impl Web {
             Client::Tls(SlackClient::new(connector.with_slack_api_url(url)))
         };
         let token = SlackApiToken::new(SlackApiTokenValue(settings.bot_token.clone()));
-        Ok(Self { client, token: Arc::new(token) })
+        Ok(Self { client, plain: reqwest::Client::new(), token: Arc::new(token) })
     }
 
     /// Opens a modal and tells its id.
-    pub async fn open_view(&self, trigger_id: &str, view: &SlackView) -> Result<String, WebError> {
+    pub async fn open_view(&self, trigger_id: &str, view: &Block) -> Result<String, WebError> {
         let ask = json!({"trigger_id": trigger_id, "view": view});
         let opened: Opened = self.post("views.open", &ask, CALL_LIMIT).await?;
         Ok(opened.view.id)
     }
 
-    pub async fn update_view(&self, view_id: &str, view: &SlackView) -> Result<(), WebError> {
+    pub async fn update_view(&self, view_id: &str, view: &Block) -> Result<(), WebError> {
         let ask = json!({"view_id": view_id, "view": view});
         let _: Value = self.post("views.update", &ask, CALL_LIMIT).await?;
         Ok(())
@@ -145,25 +181,86 @@ impl Web {
 
     /// Finds a message by the name of one of its blocks: Slack may have posted it though we heard nothing.
     pub async fn find_message(&self, channel: &str, block_id: &str) -> Result<Option<Posted>, WebError> {
-        let limit = HISTORY_MESSAGES.to_string();
-        let asked = [("channel", Some(channel)), ("limit", Some(limit.as_str()))];
-        let history: History = self.get("conversations.history", &asked).await?;
-        let named = |message: &HistoryMessage| {
-            let mut blocks = message.blocks.iter();
-            blocks.any(|block| block.block_id.as_deref() == Some(block_id))
-        };
-        Ok(history
-            .messages
-            .into_iter()
-            .find(named)
-            .map(|message| Posted { channel_id: channel.to_owned(), ts: message.ts }))
+        let asked = vec![("channel", Some(channel)), ("limit", Some(HISTORY_MESSAGES))];
+        let history: History = self.get("conversations.history", asked).await?;
+        let mut messages = history.messages.into_iter();
+        let found = messages.find(|message| message.is_named(block_id));
+        Ok(found.map(|message| Posted { channel_id: channel.to_owned(), ts: message.ts }))
     }
 
-    /// The locale that a user has set, e.g. `ja-JP`.
-    pub async fn locale(&self, user_id: &str) -> Result<Option<String>, WebError> {
-        let asked = [("user", Some(user_id)), ("include_locale", Some("true"))];
-        let info: UserInfo = self.get("users.info", &asked).await?;
-        Ok(info.user.locale)
+    /// Whether a thread has a reply with a block of this name.
+    pub async fn find_reply(&self, thread: &Posted, block_id: &str) -> Result<bool, WebError> {
+        let asked = vec![
+            ("channel", Some(thread.channel_id.as_str())),
+            ("ts", Some(thread.ts.as_str())),
+            ("limit", Some(HISTORY_MESSAGES)),
+        ];
+        let replies: History = self.get("conversations.replies", asked).await?;
+        Ok(replies.messages.iter().any(|message| message.is_named(block_id)))
+    }
+
+    pub async fn user(&self, user_id: &str) -> Result<User, WebError> {
+        let asked = vec![("user", Some(user_id)), ("include_locale", Some("true"))];
+        let info: UserInfo = self.get("users.info", asked).await?;
+        Ok(info.user)
+    }
+
+    /// Who is in a user group. A workspace without them says `plan_upgrade_required`.
+    pub async fn members(&self, group_id: &str) -> Result<Vec<String>, WebError> {
+        let asked = vec![("usergroup", Some(group_id))];
+        let members: Members = self.get("usergroups.users.list", asked).await?;
+        Ok(members.users)
+    }
+
+    /// Puts a Home up.
+    pub async fn publish(&self, user_id: &str, view: &Block) -> Result<(), WebError> {
+        let ask = json!({"user_id": user_id, "view": view});
+        let _: Value = self.post("views.publish", &ask, POST_LIMIT).await?;
+        Ok(())
+    }
+
+    /// The direct message with a user.
+    pub async fn open_direct(&self, user_id: &str) -> Result<String, WebError> {
+        let opened: OpenedChannel =
+            self.post("conversations.open", &json!({"users": user_id}), CALL_LIMIT).await?;
+        Ok(opened.channel.id)
+    }
+
+    /// Makes a file of Slack's, in a channel or in none, and tells its id.
+    pub async fn upload(
+        &self,
+        name: &str,
+        content: Vec<u8>,
+        channel: Option<&str>,
+    ) -> Result<String, WebError> {
+        let length = content.len().to_string();
+        let asked = vec![("filename", Some(name)), ("length", Some(length.as_str()))];
+        let place: UploadPlace = self.get("files.getUploadURLExternal", asked).await?;
+        let sent = self.plain.post(&place.upload_url).timeout(UPLOAD_LIMIT).body(content).send().await;
+        match sent {
+            Ok(answer) if answer.status().is_success() => {}
+            // The address in reqwest's error is as good as a key.
+            Ok(_) | Err(_) => return Err(WebError::Unavailable("a file was not taken")),
+        }
+        let mut ask = json!({"files": [{"id": place.file_id, "title": name}]});
+        if let Some(channel) = channel {
+            ask["channel_id"] = channel.into();
+        }
+        let _: Value = self.post("files.completeUploadExternal", &ask, POST_LIMIT).await?;
+        Ok(place.file_id)
+    }
+
+    /// Says something in a message's thread.
+    pub async fn reply(
+        &self,
+        thread: &Posted,
+        text: &str,
+        blocks: &impl Serialize,
+    ) -> Result<Posted, WebError> {
+        let ask = json!({"channel": thread.channel_id, "thread_ts": thread.ts, "text": text, "blocks": blocks,
+            "unfurl_links": false, "unfurl_media": false});
+        let posted: PostedMessage = self.post("chat.postMessage", &ask, POST_LIMIT).await?;
+        Ok(Posted { channel_id: posted.channel, ts: posted.ts })
     }
 
     /// Answers a command by the address that came with it.
@@ -213,21 +310,27 @@ impl Web {
     async fn get<A: DeserializeOwned + Send>(
         &self,
         method: &str,
-        asked: &[(&str, Option<&str>); 2],
+        asked: Vec<(&str, Option<&str>)>,
     ) -> Result<A, WebError> {
         let call = async {
             match &self.client {
                 Client::Tls(client) => {
                     let session = client.open_session(&self.token);
-                    session.http_session_api.http_get(method, asked, None).await
+                    session.http_session_api.http_get(method, &asked, None).await
                 }
                 Client::Plain(client) => {
                     let session = client.open_session(&self.token);
-                    session.http_session_api.http_get(method, asked, None).await
+                    session.http_session_api.http_get(method, &asked, None).await
                 }
             }
         };
         within(CALL_LIMIT, call).await
+    }
+}
+
+impl HistoryMessage {
+    fn is_named(&self, block_id: &str) -> bool {
+        self.blocks.iter().any(|block| block.block_id.as_deref() == Some(block_id))
     }
 }
 

@@ -109,6 +109,7 @@ impl Fleet {
             now,
             not_before: now,
             expires_at: Some(self.expires_at(&after, now)),
+            held: false,
         };
         self.write_down(db, &change, by).await?;
         let change = self.story(db, &new).await?;

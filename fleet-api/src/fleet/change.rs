@@ -30,6 +30,8 @@ pub struct Wish {
     pub ticket: Option<String>,
     /// Takes the place of an open change instead of being refused because of it.
     pub supersede: bool,
+    /// Somebody else has to approve it first.
+    pub held: bool,
     /// What could not be read, and fields that nobody here knows: a typing error must not be ignored
     /// in silence. The drafts have their own.
     pub misfits: Faults,

@@ -37,7 +37,7 @@ impl Fleet {
         if let Some(row) = self.repeated(db, by, key, &fingerprint).await? {
             return with_steps(db, row).await;
         }
-        let (reason, ticket) = (wish.reason.trim().to_owned(), wish.ticket.clone());
+        let (reason, ticket, held) = (wish.reason.trim().to_owned(), wish.ticket.clone(), wish.held);
         let Weighed { before, after, open } = self.weigh(db, thing, wish, when, now).await?;
         let newest = open.last().map(|change| change.change_id.clone());
         for change in &open {
@@ -58,8 +58,12 @@ impl Fleet {
             now,
             not_before: now,
             expires_at: Some(self.expires_at(&after, now)),
+            held,
         };
         self.write_down(db, &change, by).await?;
+        if held {
+            store::approvals::want(db, &id, now).await?;
+        }
         let change = self.story(db, &id).await?;
         tx.commit().await?;
         self.parts.nudge.notify_one();
@@ -186,9 +190,11 @@ impl Fleet {
             _ => error.into(),
         })?;
         let code = change.code.map(str::to_owned);
-        steps::add(db, change.id, &Step { code, ..Step::of(ChangeState::Queued, change.now) }).await?;
+        let state = if change.held { ChangeState::Scheduled } else { ChangeState::Queued };
+        steps::add(db, change.id, &Step { code, ..Step::of(state, change.now) }).await?;
+        let action = format!("change.{state}");
         let shown = |settings: &Settings| json!(settings.clone().without_secrets());
-        let mut entry = Entry::new(change.now, by, "change.queued").of(change.thing);
+        let mut entry = Entry::new(change.now, by, &action).of(change.thing);
         entry.change_id = Some(change.id);
         entry.before = change.before.map(shown);
         entry.after = Some(shown(change.after));

@@ -147,6 +147,7 @@ async fn write_back(
         now,
         not_before,
         expires_at: None,
+        held: false,
     };
     fleet.write_down(db, &change, &Actor::system()).await
 }

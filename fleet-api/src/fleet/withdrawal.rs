@@ -118,7 +118,7 @@ impl Fleet {
         reason: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
-        if change.state == ChangeState::Queued && !change.handed_over {
+        if matches!(change.state, ChangeState::Queued | ChangeState::Scheduled) && !change.handed_over {
             let step = Step { detail: reason.map(str::to_owned), ..Step::of(why.ends_as(), now) };
             self.step(db, change, step, by).await?;
             return Ok(());
@@ -164,6 +164,7 @@ impl Fleet {
             not_before: now,
             // What undoes something must not be undone in its turn for having waited.
             expires_at: None,
+            held: false,
         };
         self.write_down(db, &restoring, &Actor::system()).await?;
         Ok(true)

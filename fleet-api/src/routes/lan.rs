@@ -231,6 +231,7 @@ fn wish(wanted: Map<String, Value>) -> Wish {
         reason: fields.text("reason").unwrap_or_default(),
         ticket: fields.text("ticket"),
         supersede: fields.truth("supersede").unwrap_or_default(),
+        held: false,
         misfits: Faults::default(),
     };
     wish.misfits = fields.finish();

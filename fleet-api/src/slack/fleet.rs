@@ -4,64 +4,169 @@ use device_model::{
     change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings},
+    thing_name::ThingName,
 };
-use slack_app::fleet::{BoxView, LanWish, Refusal, SlackUser};
+use slack_app::{
+    fleet::PasswordPage,
+    i18n::Lang,
+    model::{BoxView, ChangeStory, Health, LanWish, Overview, Refusal, Sight, SlackUser, Which},
+};
 
 use crate::{
     error::ApiError,
     fleet::{
         actor::Actor,
-        change::{Conditions, Wish},
+        approval::Approved,
+        change::{self, Conditions, Wish},
         device::{Device, Pharmacy},
     },
-    slack::Ports,
+    slack::{Ports, approval::Asked},
+    store::{self, overview},
 };
+
+/// As many as fit into a menu that people read.
+const FOUND: i64 = 25;
 
 impl slack_app::fleet::Fleet for Ports {
     async fn find(&self, text: &str) -> anyhow::Result<Vec<BoxView>> {
-        let found = self.fleet.find_boxes(text).await?;
+        let mut db = self.fleet.db().acquire().await?;
+        let mut found = overview::find(&mut db, text.trim(), FOUND).await?;
+        drop(db);
+        // A text that is the whole name of something means that, whatever else holds it.
+        if found.iter().any(|found| found.is_exact) {
+            found.retain(|found| found.is_exact);
+        }
         let mut views = Vec::new();
-        for device in narrowed(found, text) {
-            views.push(self.view(device).await?);
+        for found in found {
+            views.extend(self.device(&found.thing.parse()?).await?);
         }
         Ok(views)
+    }
+
+    async fn device(&self, thing: &ThingName) -> anyhow::Result<Option<BoxView>> {
+        match self.fleet.device(thing).await {
+            Ok(device) => Ok(Some(self.view(device).await?)),
+            Err(ApiError::UnknownThing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn judge(&self, draft: LanDraft) -> Result<LanSettings, Faults> {
         LanSettings::parse(draft, self.fleet.reserved())
     }
 
+    fn needs_approval(&self, device: &BoxView, after: &LanSettings) -> bool {
+        let pharmacy = device.pharmacy.as_deref().and_then(code_of);
+        let at = self.fleet.clock().now();
+        self.approval.apply_to(&Asked { before: device.lan.as_ref(), after, pharmacy, at })
+    }
+
     async fn change_lan(&self, by: &SlackUser, wish: LanWish, key: &str) -> Result<ChangeId, Refusal> {
         let actor = Actor::slack(&by.user_id);
         let conditions = Conditions { idempotency_key: Some(key.to_owned()), ..Conditions::default() };
         let thing = wish.thing;
+        let device = self.device(&thing).await?.ok_or_else(|| Refusal::UnknownThing(thing.clone()))?;
+        let held = match self.judge(wish.lan.clone()) {
+            Ok(after) => self.needs_approval(&device, &after),
+            // It is refused for its faults.
+            Err(_) => false,
+        };
         let wish = Wish {
             lan: wish.lan,
             probe: wish.probe,
+            window: wish.window,
             reason: wish.reason,
             ticket: wish.ticket,
+            held,
             ..Wish::default()
         };
-        match self.fleet.change_lan(&thing, wish, &actor, &conditions).await {
-            Ok(change) => Ok(change.change_id),
-            Err(ApiError::UnknownThing(thing)) => Err(Refusal::UnknownThing(thing)),
-            Err(ApiError::Faults(faults)) => Err(Refusal::Settings(faults)),
-            Err(ApiError::ChangeOpen(change)) => Err(Refusal::ChangeOpen(change)),
-            Err(ApiError::Internal(cause)) => Err(Refusal::Internal(cause)),
-            Err(other) => Err(Refusal::Internal(other.into())),
+        let change = self.fleet.change_lan(&thing, wish, &actor, &conditions).await;
+        change.map(|change| change.change_id).map_err(refusal)
+    }
+
+    async fn registered(&self, by: &SlackUser, key: &str) -> anyhow::Result<Option<ChangeId>> {
+        let mut db = self.fleet.db().acquire().await?;
+        let row = store::changes::by_key(&mut db, &Actor::slack(&by.user_id).name, key).await?;
+        Ok(row.map(|row| row.change_id.parse()).transpose()?)
+    }
+
+    async fn change(&self, id: &ChangeId) -> anyhow::Result<Option<ChangeStory>> {
+        match self.fleet.change(id).await {
+            Ok(change) => Ok(self.stories(vec![change]).await?.pop()),
+            Err(ApiError::UnknownChange) => Ok(None),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    async fn changes(&self, which: Which, limit: usize) -> anyhow::Result<Vec<ChangeStory>> {
+        let limit = i64::try_from(limit)?;
+        let mut db = self.fleet.db().acquire().await?;
+        let rows = match which {
+            Which::Of(thing) => {
+                let thing = Some(thing.to_string());
+                let filter = store::changes::Filter { thing, limit, ..store::changes::Filter::default() };
+                store::changes::list(&mut db, &filter).await?
+            }
+            Which::Pending => overview::pending(&mut db, limit).await?,
+            Which::Unapproved => overview::unapproved(&mut db, limit).await?,
+        };
+        drop(db);
+        self.stories(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?).await
+    }
+
+    async fn cancel(&self, by: &SlackUser, id: &ChangeId, reason: Option<&str>) -> Result<(), Refusal> {
+        match self.fleet.cancel_change(id, &Actor::slack(&by.user_id), reason).await {
+            Ok(_) => Ok(()),
+            Err(ApiError::ChangeClosed(id)) => {
+                let change = self.fleet.change(&id).await.map_err(refusal)?;
+                Err(Refusal::ChangeClosed(change.state))
+            }
+            Err(error) => Err(refusal(error)),
+        }
+    }
+
+    async fn approve(&self, by: &SlackUser, id: &ChangeId) -> Result<(), Refusal> {
+        match self.fleet.approve_change(id, &Actor::slack(&by.user_id)).await.map_err(refusal)? {
+            Approved::Now => Ok(()),
+            Approved::Own => Err(Refusal::OwnChange),
+            Approved::NotWaiting(change) => match change.approved_by {
+                None if change.state.is_terminal() => Err(Refusal::ChangeClosed(change.state)),
+                approved_by => Err(Refusal::NotWaiting { approved_by }),
+            },
+        }
+    }
+
+    async fn overview(&self, user: &SlackUser) -> anyhow::Result<Overview> {
+        self.look_over(user).await
+    }
+
+    async fn password_page(
+        &self,
+        by: &SlackUser,
+        thing: &ThingName,
+        lang: Lang,
+    ) -> Result<PasswordPage, Refusal> {
+        self.pages.make(by, thing, lang).await
+    }
+
+    async fn confirm_password_page(&self, by: &SlackUser, page: &str, number: &str) -> Result<bool, Refusal> {
+        self.pages.confirm(by, page, number).await
     }
 }
 
 impl Ports {
-    async fn view(&self, device: Device) -> anyhow::Result<BoxView> {
-        let open_change = match device.open_change {
-            Some(id) => {
-                let change = self.fleet.change(&id).await?;
-                Some((id, change.state))
-            }
+    pub(super) async fn view(&self, device: Device) -> anyhow::Result<BoxView> {
+        let open_change = match &device.open_change {
+            Some(id) => Some((id.clone(), self.fleet.change(id).await?.state)),
             None => None,
         };
+        let mut health = self.health(&device.thing).await?;
+        if let Some(status) = &device.status {
+            health.agent_version = Some(status.agent_version.clone());
+            health.backlog = status.backlog.count;
+            health.oldest_at = status.backlog.oldest_at;
+            health.quarantined = status.backlog.quarantined;
+        }
         let reported = device.reported;
         Ok(BoxView {
             thing: device.thing,
@@ -74,7 +179,43 @@ impl Ports {
             online: device.connection.as_ref().map(|connection| connection.online),
             seen_at: device.seen_at.or(device.reported_at),
             drift_since: device.drift_since,
+            health: Some(health),
         })
+    }
+
+    async fn health(&self, thing: &ThingName) -> anyhow::Result<Health> {
+        let mut db = self.fleet.db().acquire().await?;
+        let applied = store::changes::last_applied(&mut db, thing).await?;
+        let applied = match applied {
+            Some(row) => Some(self.fleet.story(&mut db, &row.change_id.parse()?).await?),
+            None => None,
+        };
+        let applied_at = applied.as_ref().and_then(|change| change.steps.last()).map(|step| step.at);
+        Ok(Health {
+            applied_at,
+            sight: applied.and_then(|change| change.sight).as_ref().map(sight),
+            last_upload_at: overview::last_upload(&mut db, thing).await?,
+            certificate_issued_at: overview::certificate_issued(&mut db, thing).await?,
+            ..Health::default()
+        })
+    }
+}
+
+pub(super) fn sight(sight: &change::Sight) -> Sight {
+    match sight {
+        change::Sight::Unconfirmed => Sight::Unconfirmed,
+        change::Sight::Confirmed { at, .. } => Sight::Confirmed(*at),
+    }
+}
+
+pub(super) fn refusal(error: ApiError) -> Refusal {
+    match error {
+        ApiError::UnknownThing(thing) => Refusal::UnknownThing(thing),
+        ApiError::UnknownChange => Refusal::UnknownChange,
+        ApiError::Faults(faults) => Refusal::Settings(faults),
+        ApiError::ChangeOpen(change) => Refusal::ChangeOpen(change),
+        ApiError::Internal(cause) => Refusal::Internal(cause),
+        other => Refusal::Internal(other.into()),
     }
 }
 
@@ -83,12 +224,6 @@ fn label(pharmacy: &Pharmacy) -> String {
     format!("{} ({})", pharmacy.name, pharmacy.code)
 }
 
-/// A text that is a pharmacy's whole code or name means that pharmacy, whatever else holds it.
-fn narrowed(found: Vec<Device>, text: &str) -> Vec<Device> {
-    let text = text.trim();
-    let is_exact = |device: &Device| {
-        let pharmacy = device.pharmacy.as_ref();
-        pharmacy.is_some_and(|pharmacy| pharmacy.code.eq_ignore_ascii_case(text) || pharmacy.name == text)
-    };
-    if found.iter().any(is_exact) { found.into_iter().filter(is_exact).collect() } else { found }
+fn code_of(label: &str) -> Option<&str> {
+    label.strip_suffix(')')?.rsplit_once('(').map(|(_, code)| code)
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use slack_app::fleet::{Job, Jobs, TakenJob};
+use slack_app::{
+    fleet::Jobs,
+    job::{Job, TakenJob},
+};
 
 use crate::{
     slack::{POLL, Ports},

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use device_model::change_id::ChangeId;
-use slack_app::fleet::{ChangeStory, DueMessage, Outbox, Posted, Sight, Step};
+use slack_app::{
+    fleet::Outbox,
+    outbox::{DueMessage, Posted},
+};
 
 use crate::{
-    fleet::change::{self, Change},
     slack::{POLL, Ports},
     store::slack_messages,
 };
@@ -26,15 +28,29 @@ impl Outbox for Ports {
             place: place.map(|(channel_id, ts)| Posted { channel_id, ts }),
             revision: row.wanted,
             attempt: u32::try_from(row.attempts)?,
-            story: story(change, row.pharmacy),
+            told: usize::try_from(row.told)?,
+            story: self.story(change, row.pharmacy).await?,
         }))
     }
 
-    async fn shown(&self, message: &DueMessage, posted: &Posted, pause: Duration) -> anyhow::Result<()> {
+    async fn placed(&self, message: &DueMessage, posted: &Posted) -> anyhow::Result<()> {
+        let mut db = self.fleet.db().acquire().await?;
+        let place = (posted.channel_id.as_str(), posted.ts.as_str());
+        slack_messages::placed(&mut db, message.story.change_id.as_str(), place).await?;
+        Ok(())
+    }
+
+    async fn shown(
+        &self,
+        message: &DueMessage,
+        posted: &Posted,
+        told: usize,
+        pause: Duration,
+    ) -> anyhow::Result<()> {
         let mut db = self.fleet.db().acquire().await?;
         let place = (posted.channel_id.as_str(), posted.ts.as_str());
         let change = message.story.change_id.as_str();
-        slack_messages::shown(&mut db, change, message.revision, place, pause).await?;
+        slack_messages::shown(&mut db, change, message.revision, place, told.try_into()?, pause).await?;
         Ok(())
     }
 
@@ -53,36 +69,5 @@ impl Outbox for Ports {
     async fn wait(&self) {
         // Steps are written by every replica, so the table is looked at.
         tokio::time::sleep(POLL).await;
-    }
-}
-
-fn story(change: Change, pharmacy: Option<String>) -> ChangeStory {
-    ChangeStory {
-        change_id: change.change_id,
-        thing: change.thing,
-        pharmacy,
-        state: change.state,
-        online: None,
-        requested_by: change.requested_by,
-        reason: change.reason,
-        ticket: change.ticket,
-        before: change.before.map(|before| before.lan),
-        after: change.after.lan,
-        steps: change.steps.into_iter().map(step).collect(),
-        sight: change.sight.map(|sight| match sight {
-            change::Sight::Unconfirmed => Sight::Unconfirmed,
-            change::Sight::Confirmed { at, .. } => Sight::Confirmed(at),
-        }),
-    }
-}
-
-fn step(step: change::Step) -> Step {
-    Step {
-        state: step.state,
-        at: step.at,
-        device_at: step.device_at,
-        clock: step.clock,
-        code: step.code,
-        detail: step.detail,
     }
 }

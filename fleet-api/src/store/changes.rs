@@ -47,6 +47,8 @@ pub struct NewChange<'a> {
     pub not_before: DateTime<Utc>,
     /// None: it waits for ever.
     pub expires_at: Option<DateTime<Utc>>,
+    /// It waits as `scheduled` until somebody lets it go.
+    pub held: bool,
 }
 
 /// Which changes are listed.
@@ -97,7 +99,7 @@ pub async fn add(db: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<
         "insert into lan_changes (change_id, thing, pharmacy_id, state, before, after, requested_by, reason, ticket,
              replaces, idempotency_key, request_hash, requested_at, next_attempt_at, expires_at)
          values ($1, $2, (select pharmacy_id from assignments where thing = $2 and to_at is null),
-             'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             case when $14 then 'scheduled' else 'queued' end, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         change.id.as_str(),
         change.thing.as_str(),
         change.before.map(Json) as _,
@@ -111,6 +113,7 @@ pub async fn add(db: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<
         change.now,
         change.not_before,
         change.expires_at,
+        change.held,
     )
     .execute(db)
     .await?;

@@ -12,6 +12,8 @@ pub struct Row {
     pub wanted: i64,
     /// How often it was taken before without being shown: nobody may have lived to tell.
     pub attempts: i32,
+    /// How many milestones its thread tells.
+    pub told: i32,
     /// The pharmacy where the box stood when the change was asked for.
     pub pharmacy: Option<String>,
 }
@@ -29,13 +31,32 @@ pub async fn take(db: &mut PgConnection, lease: Duration) -> sqlx::Result<Option
                                 where wanted > shown and not_before <= now()
                                   and (ts is not null or wanted_at > now() - interval '7 days')
                                 order by not_before limit 1 for update skip locked)
-             returning change_id, channel_id, ts, wanted, attempts - 1 as attempts)
-         select taken.change_id, taken.channel_id, taken.ts, taken.wanted, taken.attempts as \"attempts!\", p.name as \"pharmacy?\"
+             returning change_id, channel_id, ts, wanted, attempts - 1 as attempts, told)
+         select taken.change_id, taken.channel_id, taken.ts, taken.wanted, taken.attempts as \"attempts!\",
+             taken.told, p.name as \"pharmacy?\"
          from taken join lan_changes c using (change_id) left join pharmacies p using (pharmacy_id)",
         lease.as_secs_f64(),
     )
     .fetch_optional(db)
     .await
+}
+
+/// The message stands there.
+#[tracing::instrument(name = "db.slack_messages.placed", skip_all, fields(change.id = change_id))]
+pub async fn placed(
+    db: &mut PgConnection,
+    change_id: &str,
+    (channel_id, ts): (&str, &str),
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update slack_messages set channel_id = $2, ts = $3 where change_id = $1",
+        change_id,
+        channel_id,
+        ts,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// The message shows `revision` at its place, and is not due again before `pause` is over.
@@ -45,17 +66,19 @@ pub async fn shown(
     change_id: &str,
     revision: i64,
     (channel_id, ts): (&str, &str),
+    told: i32,
     pause: Duration,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update slack_messages set shown = greatest(shown, $2), channel_id = $3, ts = $4, attempts = 0,
-             not_before = now() + $5::float8 * interval '1 second'
+             told = $6, not_before = now() + $5::float8 * interval '1 second'
          where change_id = $1",
         change_id,
         revision,
         channel_id,
         ts,
         pause.as_secs_f64(),
+        told,
     )
     .execute(db)
     .await?;

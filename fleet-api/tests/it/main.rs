@@ -12,6 +12,7 @@ mod life;
 mod oidc;
 mod openapi;
 mod pace;
+mod password_pages;
 mod places;
 mod presence;
 mod reconciling;

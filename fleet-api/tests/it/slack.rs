@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use device_model::{change::ChangeState, lan::LanDraft};
-use fleet_api::slack::Ports;
+use fleet_api::{config::SlackConfig, slack::Ports};
 use serde_json::json;
-use slack_app::fleet::{
-    Directory, DueMessage, Fleet, Job, Jobs, LanWish, Outbox, Posted, Refusal, Role, SlackUser, TakenJob,
+use slack_app::{
+    fleet::{Fleet, Jobs, Outbox},
+    job::{Job, TakenJob},
+    model::{Approval, LanWish, Look, Refusal, SlackUser, Which},
+    outbox::{DueMessage, Posted},
 };
 use sqlx::PgPool;
 
@@ -16,7 +19,32 @@ const LEASE: Duration = Duration::from_mins(1);
 const NO_TIME: Duration = Duration::ZERO;
 
 fn ports(api: &TestApi) -> Ports {
-    Ports::new(api.fleet.clone(), "U1=operator".parse().unwrap())
+    ports_with(api, "none")
+}
+
+fn ports_with(api: &TestApi, approval: &str) -> Ports {
+    // As in main. Another test was first: then it is done.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    fleet_api::slack::app(&config(approval), api.fleet.clone()).unwrap().1
+}
+
+fn config(approval: &str) -> SlackConfig {
+    SlackConfig {
+        signing_secret: "secret".to_owned(),
+        bot_token: "xoxb-1".to_owned(),
+        // Nobody listens there.
+        api_url: "http://127.0.0.1:1/api".to_owned(),
+        team_id: "T1".to_owned(),
+        app_id: "A1".to_owned(),
+        channel_id: "C1".to_owned(),
+        enterprise_id: None,
+        channels: Vec::new(),
+        roles: vec![("U1".to_owned(), "operator".to_owned())],
+        role_groups: Vec::new(),
+        approval: approval.to_owned(),
+        public_url: "https://recehub.example.com".to_owned(),
+        map_font: None,
+    }
 }
 
 fn user() -> SlackUser {
@@ -42,6 +70,7 @@ fn wish(thing: &str, address: &str) -> LanWish {
             ..LanDraft::default()
         },
         probe: device_model::shadow::ProbePolicy::default(),
+        window: None,
         reason: "ルーター交換".to_owned(),
         ticket: Some("R-1".to_owned()),
     }
@@ -133,7 +162,7 @@ async fn steps_that_come_between_two_edits_are_shown_by_one(db: PgPool) {
     api.register("tenpo-0001").await;
     let change = api.wish("tenpo-0001", "192.168.10.9/24", json!({})).await;
     let posted = take_message(&ports, LEASE).await.unwrap();
-    ports.shown(&posted, &place(), NO_TIME).await.unwrap();
+    ports.shown(&posted, &place(), 0, NO_TIME).await.unwrap();
     assert!(take_message(&ports, LEASE).await.is_none(), "what is shown is not due");
 
     api.dispatch().await;
@@ -144,7 +173,7 @@ async fn steps_that_come_between_two_edits_are_shown_by_one(db: PgPool) {
     assert_eq!(edit.revision, posted.revision + 2);
     let states: Vec<_> = edit.story.steps.iter().map(|step| step.state).collect();
     assert_eq!(states, [ChangeState::Queued, ChangeState::Sent, ChangeState::Trying]);
-    ports.shown(&edit, &place(), NO_TIME).await.unwrap();
+    ports.shown(&edit, &place(), 0, NO_TIME).await.unwrap();
     assert!(take_message(&ports, LEASE).await.is_none());
 }
 
@@ -157,7 +186,7 @@ async fn a_step_during_an_edit_is_not_lost(db: PgPool) {
     let posted = take_message(&ports, LEASE).await.unwrap();
 
     step(&api, &change, "trying").await;
-    ports.shown(&posted, &place(), NO_TIME).await.unwrap();
+    ports.shown(&posted, &place(), 0, NO_TIME).await.unwrap();
 
     assert!(take_message(&ports, LEASE).await.is_some());
 }
@@ -169,7 +198,7 @@ async fn a_message_is_due_again_only_after_the_pause(db: PgPool) {
     api.register("tenpo-0001").await;
     let change = api.wish("tenpo-0001", "192.168.10.9/24", json!({})).await;
     let posted = take_message(&ports, LEASE).await.unwrap();
-    ports.shown(&posted, &place(), LEASE).await.unwrap();
+    ports.shown(&posted, &place(), 0, LEASE).await.unwrap();
 
     step(&api, &change, "trying").await;
 
@@ -192,7 +221,7 @@ async fn whoever_takes_a_message_after_a_failure_knows_of_it(db: PgPool) {
     let third = take_message(&ports, LEASE).await.unwrap();
 
     assert_eq!((second.attempt, third.attempt), (1, 2));
-    ports.shown(&third, &place(), NO_TIME).await.unwrap();
+    ports.shown(&third, &place(), 0, NO_TIME).await.unwrap();
     let attempts: i32 =
         sqlx::query_scalar("select attempts from slack_messages").fetch_one(&api.db).await.unwrap();
     assert_eq!(attempts, 0);
@@ -273,12 +302,10 @@ async fn an_open_change_is_told_with_its_state(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
-async fn roles_are_those_of_the_configuration(db: PgPool) {
+async fn nobody_has_a_role_while_slack_cannot_be_asked_who_it_is(db: PgPool) {
     let ports = ports(&TestApi::new(db).await);
-    let stranger = SlackUser { user_id: "U2".to_owned(), ..user() };
 
-    assert_eq!(ports.role_of(&user()).await.unwrap(), Some(Role::Operator));
-    assert_eq!(ports.role_of(&stranger).await.unwrap(), None);
+    assert!(slack_app::fleet::Directory::role_of(&ports, &user()).await.is_err());
 }
 
 /// A step as the collector writes it.
@@ -289,4 +316,113 @@ async fn step(api: &TestApi, change: &str, state: &str) {
         .execute(&api.db)
         .await
         .unwrap();
+}
+
+/// Who asks to have a change approved, or approves one.
+fn person(id: &str) -> SlackUser {
+    SlackUser { user_id: id.to_owned(), ..user() }
+}
+
+async fn state_of(ports: &Ports, change: &device_model::change_id::ChangeId) -> ChangeState {
+    ports.change(change).await.unwrap().unwrap().state
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_change_that_needs_a_second_pair_of_eyes_waits_for_them(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports_with(&api, "static_address");
+    api.register("tenpo-0001").await;
+    let change = ports.change_lan(&user(), wish("tenpo-0001", "192.168.10.9/24"), "k").await.unwrap();
+
+    assert_eq!(state_of(&ports, &change).await, ChangeState::Scheduled);
+    assert_eq!(ports.changes(Which::Unapproved, 9).await.unwrap().len(), 1);
+    assert!(take_message(&ports, LEASE).await.unwrap().story.approval == Approval::Waiting);
+    let own = ports.approve(&user(), &change).await;
+    assert!(matches!(own, Err(Refusal::OwnChange)));
+    assert_eq!(state_of(&ports, &change).await, ChangeState::Scheduled);
+
+    ports.approve(&person("U2"), &change).await.unwrap();
+
+    let story = ports.change(&change).await.unwrap().unwrap();
+    assert_eq!(story.state, ChangeState::Queued);
+    assert_eq!(story.approval, Approval::Given("slack:U2".to_owned()));
+    let late = ports.approve(&person("U3"), &change).await;
+    assert!(matches!(late, Err(Refusal::NotWaiting { approved_by: Some(by) }) if by == "slack:U2"));
+    assert!(ports.changes(Which::Unapproved, 9).await.unwrap().is_empty());
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn of_two_approvers_at_once_one_approves(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports_with(&api, "all");
+    api.register("tenpo-0001").await;
+    let change = ports.change_lan(&user(), wish("tenpo-0001", "192.168.10.9/24"), "k").await.unwrap();
+    let (second, third) = (person("U2"), person("U3"));
+
+    let both = tokio::join!(ports.approve(&second, &change), ports.approve(&third, &change));
+
+    let outcomes = [both.0.is_ok(), both.1.is_ok()];
+    assert_eq!(outcomes.iter().filter(|ok| **ok).count(), 1, "{outcomes:?}");
+    let steps = ports.change(&change).await.unwrap().unwrap().steps;
+    assert_eq!(steps.len(), 2, "scheduled, then queued once");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_change_that_waits_can_be_rejected_and_its_button_is_late_then(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports_with(&api, "all");
+    api.register("tenpo-0001").await;
+    let change = ports.change_lan(&user(), wish("tenpo-0001", "192.168.10.9/24"), "k").await.unwrap();
+
+    ports.cancel(&person("U2"), &change, Some("却下: まだ早い")).await.unwrap();
+
+    assert_eq!(state_of(&ports, &change).await, ChangeState::Cancelled);
+    let late = ports.approve(&person("U3"), &change).await;
+    assert!(matches!(late, Err(Refusal::ChangeClosed(ChangeState::Cancelled))), "{late:?}");
+    let twice = ports.cancel(&user(), &change, None).await;
+    assert!(matches!(twice, Err(Refusal::ChangeClosed(ChangeState::Cancelled))), "{twice:?}");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_pharmacy_is_found_however_its_name_is_typed(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports(&api);
+    api.register("tenpo-1").await;
+    sqlx::query("update pharmacies set name = '株式会社ひまわり薬局 本店', kana = 'ヒマワリヤッキョク'")
+        .execute(&api.db)
+        .await
+        .unwrap();
+
+    for text in [
+        "ひまわり薬局本店",
+        "ﾋﾏﾜﾘ",
+        "ヒマワリ薬局",
+        "(株)ひまわり薬局",
+        "㈱ ひまわり",
+        "ひまわりやっきょく",
+        "ＴＥＮＰＯ－１",
+    ] {
+        assert_eq!(ports.find(text).await.unwrap().len(), 1, "{text}");
+    }
+    for text in ["さくら", "株式会社", ""] {
+        assert_eq!(ports.find(text).await.unwrap().len(), 0, "{text}");
+    }
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn the_overview_counts_every_box_and_tells_what_needs_a_hand(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports_with(&api, "pharmacy=P-tenpo-2");
+    for thing in ["tenpo-1", "tenpo-2", "tenpo-3"] {
+        api.register(thing).await;
+    }
+    ports.change_lan(&user(), wish("tenpo-1", "192.168.10.9/24"), "k1").await.unwrap();
+    ports.change_lan(&person("U2"), wish("tenpo-2", "192.168.10.9/24"), "k2").await.unwrap();
+
+    let overview = ports.overview(&user()).await.unwrap();
+
+    let looks: Vec<_> = overview.squares.iter().map(|square| square.look).collect();
+    assert_eq!(looks, [Look::Pending, Look::Pending, Look::Offline]);
+    assert_eq!((overview.mine.len(), overview.attention.len()), (1, 1));
+    assert_eq!(overview.attention[0].thing.as_str(), "tenpo-2");
 }

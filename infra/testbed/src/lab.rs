@@ -58,6 +58,7 @@ impl Lab {
             agents: false,
             ports: BTreeMap::new(),
             durability: Durability::None,
+            approval: String::new(),
         };
         let mut this = Self::start(&options, pharmacies, |step| println!("starting {step}")).await?;
         this.scratch = Some(scratch);

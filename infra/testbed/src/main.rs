@@ -148,6 +148,7 @@ async fn run() -> Result<()> {
                 agents: !arguments.no_agents,
                 ports: arguments.ports.into_iter().collect(),
                 durability: Durability::Full,
+                approval: String::new(),
             };
             up::run(&options).await
         }
@@ -187,7 +188,8 @@ async fn lab(what: LabCommand) -> Result<()> {
         }
     };
     let (boxes, agents, ports) = (0, false, BTreeMap::new());
-    let options = Options { folder: dir, boxes, agents, ports, durability: Durability::None };
+    let options =
+        Options { folder: dir, boxes, agents, ports, durability: Durability::None, approval: String::new() };
     lab::stand::run(&options, pharmacies).await
 }
 

@@ -38,7 +38,12 @@ pub struct Options {
     /// Ports that were asked for, by name.
     pub ports: BTreeMap<String, u16>,
     pub durability: Durability,
+    /// Which changes need a second pair of eyes in Slack, as in `SLACK_APPROVAL`; empty: none.
+    pub approval: String,
 }
+
+/// The font of the fleet's map, where Debian's fonts-noto-cjk puts it.
+const MAP_FONT: &str = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
 
 /// Everything, running.
 pub struct Testbed {
@@ -85,7 +90,11 @@ impl Testbed {
         let (slack_process, slack) = start_slack(&folder, &mut ports, &secrets, &fleet_api).await?;
 
         tell("the fleet API");
-        let program = api_program(api_port, &postgres, &cloud, &slack, &secrets)?;
+        let mut program = api_program(api_port, &postgres, &cloud, &slack, &secrets)?;
+        program = program.env("SLACK_APPROVAL", &options.approval);
+        if Path::new(MAP_FONT).is_file() {
+            program = program.env("RECEHUB_MAP_FONT", MAP_FONT);
+        }
         program.clone().arg("migrate").output().await?;
         let api_token = api_token(&folder, &program).await?;
         let api = ApiClient::new(&fleet_api, &api_token)?;
@@ -126,7 +135,13 @@ impl Testbed {
     /// A Testbed in a folder of its own, for one test; its agents run.
     pub async fn for_test(boxes: usize) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
-        Self::in_scratch(scratch, boxes, true, Durability::None).await
+        Self::in_scratch(scratch, boxes, true, Durability::None, "").await
+    }
+
+    /// The same, where these changes need a second pair of eyes.
+    pub async fn for_test_with_approval(boxes: usize, approval: &str) -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
+        Self::in_scratch(scratch, boxes, true, Durability::None, approval).await
     }
 
     /// A Testbed for a bench, below a folder on the disk that counts: as durable as a real one, its
@@ -134,7 +149,7 @@ impl Testbed {
     pub async fn for_bench(boxes: usize, below: &Path) -> Result<Self> {
         fs::create_dir_all(below)?;
         let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(below)?;
-        Self::in_scratch(scratch, boxes, false, Durability::Full).await
+        Self::in_scratch(scratch, boxes, false, Durability::Full, "").await
     }
 
     async fn in_scratch(
@@ -142,9 +157,10 @@ impl Testbed {
         boxes: usize,
         agents: bool,
         durability: Durability,
+        approval: &str,
     ) -> Result<Self> {
-        let folder = scratch.path().to_owned();
-        let options = Options { folder, boxes, agents, ports: BTreeMap::new(), durability };
+        let (folder, approval) = (scratch.path().to_owned(), approval.to_owned());
+        let options = Options { folder, boxes, agents, ports: BTreeMap::new(), durability, approval };
         // A test's output is shown only if it fails, and then one wants to know how far it came.
         let mut this = Self::start(&options, |step| println!("starting {step}")).await?;
         this.scratch = Some(scratch);

@@ -37,6 +37,14 @@ pub const UP: &[Package] = &[
 pub const TEST: &[Package] =
     &[package("faketime", "faketime"), package("iproute2", "ip"), package("e2fsprogs", "mkfs.ext4"), PYTHON];
 
+/// What the operators' stories are told in: a real browser, with letters to show. Of a font the file is looked for.
+pub const BROWSER: &[Package] = &[
+    package("chromium", "chromium"),
+    package("chromium-driver", "chromedriver"),
+    package("fonts-noto-cjk", "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
+    package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+];
+
 /// What a pharmacy in network namespaces needs besides. None of their services runs on the machine itself.
 pub const LAB: &[Package] = &[
     package("network-manager", "NetworkManager"),

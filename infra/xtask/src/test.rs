@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub fn run_all() -> Result<()> {
-    step("packages", || packages::ensure(&[packages::UP, packages::TEST, packages::LAB]))?;
+    step("packages", || packages::ensure(&[packages::UP, packages::TEST, packages::BROWSER, packages::LAB]))?;
     step("formatting", || run(&mut cargo(["fmt", "--all", "--check"])))?;
     step("import directions", imports::check)?;
     step("banned crates", banned::check)?;

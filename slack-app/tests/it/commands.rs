@@ -4,25 +4,12 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use device_model::change::ChangeState;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     fake_slack::Answer,
-    support::{TestApp, device, signed},
+    support::{TestApp, device, signed, words},
 };
-
-/// The words of a view or an answer, whatever blocks they stand in.
-fn words(value: &Value) -> String {
-    match value {
-        Value::Object(map) => {
-            let own = map.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
-            map.values().fold(own, |all, part| all + &words(part))
-        }
-        Value::Array(parts) => parts.iter().map(words).collect(),
-        _ => String::new(),
-    }
-}
 
 #[tokio::test]
 async fn a_command_is_acknowledged_before_any_work_is_done() {
@@ -85,6 +72,8 @@ async fn why_no_form_is_shown_is_said_in_the_modal() {
     });
     let asked = [
         ("UOPERATOR", "lan tenpo-9999", "見つかりません"),
+        ("UOPERATOR", "lan", "探してください"),
+        ("UOPERATOR", "rollback tenpo-0001", "戻せる前回の設定がありません"),
         ("UOPERATOR", "lan tenpo-0002", "01JOPEN"),
         ("UOPERATOR", "lan ひまわり", "2台"),
         ("UVIEWER", "lan tenpo-0001", "変更する権限がありません"),
@@ -107,9 +96,11 @@ async fn what_is_only_told_is_told_to_the_asker_alone() {
     let test = TestApp::start().await;
     let asked = [
         ("UOPERATOR", "help", "使い方"),
-        ("UOPERATOR", "", "使い方"),
+        ("UOPERATOR", "", "何をしますか"),
+        ("UOPERATOR", "history tenpo-0001", "変更はまだありません"),
+        ("UVIEWER", "pending", "未反映・失敗の変更はありません"),
+        ("UVIEWER", "approve", "承認待ちの変更はありません"),
         ("UOPERATOR", "dance <!channel>", "「dance &lt;!channel&gt;」というコマンドはありません"),
-        ("UOPERATOR", "lan", "/rece lan tenpo-0001"),
         ("UVIEWER", "status tenpo-0001", "オンライン"),
         ("UVIEWER", "status nowhere", "見つかりません"),
         ("UENGLISH", "status tenpo-0001", "online"),
@@ -137,7 +128,7 @@ async fn a_trigger_that_died_is_told_and_not_tried_for_ever() {
     test.work().await;
 
     let told = &test.slack.calls("response")[0];
-    assert!(words(told).contains("もう一度 `/rece lan tenpo-0001`"), "{told}");
+    assert!(words(told).contains("画面を開けませんでした"), "{told}");
     assert_eq!(test.fleet.with(|state| (state.done.len(), state.retried.len())), (1, 0));
 }
 
@@ -150,7 +141,7 @@ async fn a_job_that_waited_too_long_does_not_waste_a_call() {
     test.work().await;
 
     assert_eq!(test.slack.calls("views.open").len(), 0);
-    assert!(words(&test.slack.calls("response")[0]).contains("type `/rece lan tenpo-0001` again"));
+    assert!(words(&test.slack.calls("response")[0]).contains("could not be opened"));
 }
 
 #[tokio::test]

@@ -6,13 +6,17 @@ use device_model::{
     change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings, ReservedRanges},
+    thing_name::ThingName,
 };
 use parking_lot::Mutex;
-use slack_app::fleet::{
-    BoxView, Directory, DueMessage, Fleet, Job, Jobs, LanWish, Outbox, Posted, Refusal, Role, SlackUser,
-    TakenJob,
+use slack_app::{
+    fleet::{Directory, Fleet, Jobs, Outbox, PasswordPage},
+    i18n::Lang,
+    job::{Job, TakenJob},
+    model::{BoxView, ChangeStory, LanWish, Overview, Refusal, Role, SlackUser, Which},
+    outbox::{DueMessage, Posted},
+    roles::ConfiguredRoles,
 };
-use slack_app::roles::ConfiguredRoles;
 use tokio::sync::Notify;
 
 #[derive(Clone, Default)]
@@ -39,6 +43,14 @@ pub struct State {
     pub shown: Vec<(i64, Posted)>,
     pub message_retries: Vec<Duration>,
     pub given_up: Vec<i64>,
+    pub placed: Vec<Posted>,
+    pub told: Vec<usize>,
+    /// Changes that can be looked at.
+    pub stories: Vec<ChangeStory>,
+    /// What was decided: `cancel 01J by U1`.
+    pub decided: Vec<String>,
+    pub approval_needed: bool,
+    pub overview: Overview,
 }
 
 impl FakeFleet {
@@ -48,7 +60,18 @@ impl FakeFleet {
 
     /// True if nothing at all was written down.
     pub fn is_untouched(&self) -> bool {
-        self.with(|state| state.job_keys.is_empty() && state.changes.is_empty())
+        self.with(|state| state.job_keys.is_empty() && state.changes.is_empty() && state.decided.is_empty())
+    }
+
+    fn decide(&self, what: &str) -> Result<(), Refusal> {
+        self.up()?;
+        self.with(|state| {
+            if let Some(refusal) = state.refuse.take() {
+                return Err(refusal);
+            }
+            state.decided.push(what.trim().to_owned());
+            Ok(())
+        })
     }
 
     fn up(&self) -> anyhow::Result<()> {
@@ -69,6 +92,63 @@ impl Fleet for FakeFleet {
 
     fn judge(&self, draft: LanDraft) -> Result<LanSettings, Faults> {
         LanSettings::parse(draft, &ReservedRanges::default())
+    }
+
+    async fn device(&self, thing: &ThingName) -> anyhow::Result<Option<BoxView>> {
+        self.up()?;
+        Ok(self.with(|state| state.boxes.iter().find(|device| device.thing == *thing).cloned()))
+    }
+
+    fn needs_approval(&self, _device: &BoxView, _after: &LanSettings) -> bool {
+        self.with(|state| state.approval_needed)
+    }
+
+    async fn registered(&self, _by: &SlackUser, key: &str) -> anyhow::Result<Option<ChangeId>> {
+        self.up()?;
+        let index = self.with(|state| state.changes.iter().position(|(known, ..)| known == key));
+        Ok(index.map(|index| format!("01CHANGE{index}").parse().unwrap()))
+    }
+
+    async fn change(&self, id: &ChangeId) -> anyhow::Result<Option<ChangeStory>> {
+        self.up()?;
+        Ok(self.with(|state| state.stories.iter().find(|story| story.change_id == *id).cloned()))
+    }
+
+    async fn changes(&self, which: Which, limit: usize) -> anyhow::Result<Vec<ChangeStory>> {
+        self.up()?;
+        let wanted = |story: &&ChangeStory| match &which {
+            Which::Of(thing) => story.thing == *thing,
+            Which::Pending => !story.state.is_terminal() || story.has_failed(),
+            Which::Unapproved => story.approval == slack_app::model::Approval::Waiting,
+        };
+        Ok(self.with(|state| state.stories.iter().filter(wanted).take(limit).cloned().collect()))
+    }
+
+    async fn cancel(&self, by: &SlackUser, id: &ChangeId, reason: Option<&str>) -> Result<(), Refusal> {
+        self.decide(&format!("cancel {id} by {} {}", by.user_id, reason.unwrap_or_default()))
+    }
+
+    async fn approve(&self, by: &SlackUser, id: &ChangeId) -> Result<(), Refusal> {
+        self.decide(&format!("approve {id} by {}", by.user_id))
+    }
+
+    async fn overview(&self, _user: &SlackUser) -> anyhow::Result<Overview> {
+        self.up()?;
+        Ok(self.with(|state| state.overview.clone()))
+    }
+
+    async fn password_page(
+        &self,
+        _by: &SlackUser,
+        _thing: &ThingName,
+        _lang: Lang,
+    ) -> Result<PasswordPage, Refusal> {
+        Ok(PasswordPage { id: "page-1".to_owned(), url: "https://recehub.example.com/p/1".to_owned() })
+    }
+
+    async fn confirm_password_page(&self, by: &SlackUser, page: &str, number: &str) -> Result<bool, Refusal> {
+        self.decide(&format!("{page} is {number} by {}", by.user_id))?;
+        Ok(number == "47")
     }
 
     async fn change_lan(&self, by: &SlackUser, wish: LanWish, key: &str) -> Result<ChangeId, Refusal> {
@@ -131,8 +211,22 @@ impl Outbox for FakeFleet {
         Ok(self.with(|state| state.messages.pop_front()))
     }
 
-    async fn shown(&self, message: &DueMessage, posted: &Posted, _pause: Duration) -> anyhow::Result<()> {
-        self.with(|state| state.shown.push((message.revision, posted.clone())));
+    async fn placed(&self, _message: &DueMessage, posted: &Posted) -> anyhow::Result<()> {
+        self.with(|state| state.placed.push(posted.clone()));
+        Ok(())
+    }
+
+    async fn shown(
+        &self,
+        message: &DueMessage,
+        posted: &Posted,
+        told: usize,
+        _pause: Duration,
+    ) -> anyhow::Result<()> {
+        self.with(|state| {
+            state.shown.push((message.revision, posted.clone()));
+            state.told.push(told);
+        });
         Ok(())
     }
 
@@ -140,7 +234,8 @@ impl Outbox for FakeFleet {
         self.with(|state| {
             state.message_retries.push(after);
             let attempt = message.attempt + 1;
-            state.messages.push_back(DueMessage { attempt, ..message.clone() });
+            let place = state.placed.last().cloned().or_else(|| message.place.clone());
+            state.messages.push_back(DueMessage { attempt, place, ..message.clone() });
         });
         Ok(())
     }
@@ -158,6 +253,6 @@ impl Outbox for FakeFleet {
 impl Directory for FakeFleet {
     async fn role_of(&self, user: &SlackUser) -> anyhow::Result<Option<Role>> {
         self.up()?;
-        Ok(self.with(|state| state.roles.role_of(user)))
+        Ok(self.with(|state| state.roles.role_of(&user.user_id)))
     }
 }

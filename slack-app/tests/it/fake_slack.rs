@@ -31,6 +31,8 @@ struct Inner {
     /// Answers for the next calls of a method; then it goes on as usual.
     answers: Mutex<HashMap<String, VecDeque<Answer>>>,
     locales: Mutex<HashMap<String, String>>,
+    uploads: Mutex<Vec<Bytes>>,
+    url: Mutex<String>,
     called: Notify,
 }
 
@@ -55,9 +57,11 @@ impl FakeSlack {
         let router = Router::new()
             .route("/api/{method}", any(answer))
             .route("/response/{id}", any(respond))
+            .route("/upload", any(upload))
             .with_state(Arc::clone(&inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        inner.url.lock().clone_from(&url);
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, inner, _server: server }
@@ -70,6 +74,20 @@ impl FakeSlack {
 
     pub fn refuse_next(&self, method: &str, error: &str) {
         self.next(method, Answer::Json(json!({"ok": false, "error": error})));
+    }
+
+    /// What was uploaded, oldest first.
+    pub fn uploads(&self) -> Vec<Bytes> {
+        self.inner.uploads.lock().clone()
+    }
+
+    /// Everything that was ever sent to Slack, as text.
+    pub fn everything(&self) -> String {
+        let calls = self.inner.calls.lock();
+        let calls: Vec<_> = calls.iter().map(|call| call.body.to_string()).collect();
+        let uploads = self.uploads();
+        let uploads = uploads.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        calls.into_iter().chain(uploads).collect()
     }
 
     pub fn set_locale(&self, user: &str, locale: &str) {
@@ -138,8 +156,23 @@ fn usual(inner: &Inner, method: &str, body: &Value) -> Value {
             let locale = locales.get(user).map_or("ja-JP", String::as_str);
             json!({"ok": true, "user": {"id": user, "locale": locale}})
         }
-        "conversations.history" => json!({"ok": true, "messages": []}),
+        "conversations.open" => json!({"ok": true, "channel": {"id": "D1"}}),
+        "files.getUploadURLExternal" => {
+            json!({"ok": true, "file_id": "F1", "upload_url": inner.upload_url()})
+        }
+        "conversations.replies" | "conversations.history" => json!({"ok": true, "messages": []}),
         _ => json!({"ok": true}),
+    }
+}
+
+async fn upload(State(inner): State<Arc<Inner>>, body: Bytes) -> &'static str {
+    inner.uploads.lock().push(body);
+    "OK"
+}
+
+impl Inner {
+    fn upload_url(&self) -> String {
+        format!("{}/upload", self.url.lock())
     }
 }
 

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod commands;
+mod directories;
 mod door;
 mod fake_fleet;
 mod fake_slack;
+mod homes;
 mod messages;
+mod presses;
 mod submissions;
 mod support;
 mod views;

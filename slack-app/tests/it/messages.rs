@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use device_model::change::ChangeState;
 use serde_json::json;
 use slack_app::{
-    fleet::{DueMessage, Posted},
-    outbox::{Shown, show_next},
+    model::Sight,
+    outbox::{DueMessage, Posted, Shown, show_next},
 };
 
 use crate::{
@@ -18,7 +18,7 @@ fn place() -> Posted {
 }
 
 fn due(revision: i64, place: Option<Posted>, state: ChangeState) -> DueMessage {
-    DueMessage { place, revision, attempt: 0, story: story(state) }
+    DueMessage { place, revision, attempt: 0, told: 9, story: story(state) }
 }
 
 impl TestApp {
@@ -112,4 +112,57 @@ async fn a_channel_that_is_gone_does_not_go_round_for_ever() {
         test.fleet.with(|state| (state.message_retries.clone(), state.given_up.clone()));
     assert!(retries.iter().all(|after| after.as_secs() >= 3600));
     assert_eq!(given_up, [1]);
+}
+
+#[tokio::test]
+async fn the_thread_tells_each_milestone_once() {
+    let test = TestApp::start().await;
+    let mut first = due(1, None, ChangeState::Queued);
+    first.told = 0;
+    let mut second = due(2, Some(place()), ChangeState::Trying);
+    second.told = 0;
+    let mut third = due(3, Some(place()), ChangeState::Applied);
+    third.told = 1;
+    third.story.sight = Some(Sight::Confirmed(crate::support::now()));
+    for message in [first, second, third] {
+        test.due(message);
+    }
+
+    while test.show().await {}
+
+    let posted = test.slack.calls("chat.postMessage");
+    let replies: Vec<_> = posted.iter().filter(|post| post.get("thread_ts").is_some()).collect();
+    let texts: Vec<_> = replies.iter().map(|reply| reply["text"].as_str().unwrap()).collect();
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    assert!(texts[0].contains("反映・確認中") && texts[1].contains("反映済み"), "{texts:?}");
+    assert!(texts[2].contains("レセコンからの接続を確認"), "{texts:?}");
+    assert!(replies.iter().all(|reply| reply["thread_ts"] == "1700000000.000100"));
+    assert_eq!(test.fleet.with(|state| state.told.clone()), [0, 1, 3]);
+}
+
+#[tokio::test]
+async fn a_thread_that_was_cut_short_goes_on_where_it_was() {
+    let test = TestApp::start().await;
+    test.slack.next(
+        "chat.postMessage",
+        Answer::Json(json!({"ok": true, "channel": "COPS", "ts": "1700000000.000100"})),
+    );
+    test.slack.next("chat.postMessage", Answer::Status(StatusCode::GATEWAY_TIMEOUT));
+    test.slack.next(
+        "conversations.replies",
+        Answer::Json(json!({"ok": true, "messages": [
+            {"ts": "1.2", "blocks": [{"type": "section", "block_id": "milestone:01JCHANGE:0"}]}]})),
+    );
+    let mut message = due(4, None, ChangeState::Applied);
+    message.told = 0;
+    test.due(message);
+
+    while test.show().await {}
+
+    let posted = test.slack.calls("chat.postMessage");
+    let tops = posted.iter().filter(|post| post.get("thread_ts").is_none()).count();
+    let applied = posted.iter().filter(|post| post["thread_ts"].is_string());
+    let applied = applied.filter(|post| post["text"].as_str().unwrap().contains("反映済み")).count();
+    assert_eq!((tops, applied), (1, 1), "{posted:#?}");
+    assert_eq!(test.fleet.with(|state| state.told.clone()), [2]);
 }

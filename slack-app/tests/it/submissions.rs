@@ -3,9 +3,12 @@
 use axum::http::StatusCode;
 use device_model::fault::{FaultCode, Faults};
 use serde_json::json;
-use slack_app::fleet::Refusal;
+use slack_app::model::Refusal;
 
-use crate::{fake_slack::Answer, support::TestApp};
+use crate::{
+    fake_slack::Answer,
+    support::{TestApp, lan, words},
+};
 
 const GOOD: [(&str, &str); 7] = [
     ("mode", "static"),
@@ -21,7 +24,7 @@ const GOOD: [(&str, &str); 7] = [
 async fn good_settings_are_registered_with_who_and_why() {
     let test = TestApp::start().await;
 
-    let answer = test.submit("UOPERATOR", &GOOD).await.json();
+    let answer = test.register("UOPERATOR", &GOOD).await;
 
     assert_eq!(answer["response_action"], "update");
     assert!(answer["view"].to_string().contains("01CHANGE0"));
@@ -38,11 +41,99 @@ async fn good_settings_are_registered_with_who_and_why() {
 async fn the_same_submission_twice_is_one_change() {
     let test = TestApp::start().await;
 
-    let first = test.submit("UOPERATOR", &GOOD).await.json();
-    let second = test.submit("UOPERATOR", &GOOD).await.json();
+    let first = test.register("UOPERATOR", &GOOD).await;
+    // The box was quick: what runs is not what the preview was made from any more.
+    test.fleet.with(|state| {
+        state.boxes[0].lan = Some(lan(json!({"mode": "static", "address": "192.168.10.20/24"})));
+    });
+    let second = test.register("UOPERATOR", &GOOD).await;
 
     assert_eq!(first, second);
     assert_eq!(test.fleet.with(|state| state.changes.len()), 1);
+}
+
+#[tokio::test]
+async fn before_anything_is_registered_the_change_is_shown_with_what_it_means() {
+    let test = TestApp::start().await;
+    test.fleet.with(|state| state.approval_needed = true);
+
+    let preview = test.submit("UOPERATOR", &GOOD).await.json();
+
+    assert_eq!(preview["response_action"], "push");
+    let said = words(&preview["view"]);
+    for part in [
+        "192.168.10.9 → *192.168.10.20*",
+        "レセコン側の保存先を `\\\\192.168.10.20\\rx` に変更するまで、処方データは届きません。",
+        "レセハブは *オンライン* です。",
+        "承認が必要です",
+        "今すぐ",
+        "変更を登録する",
+    ] {
+        assert!(said.contains(part), "{part} is not in: {said}");
+    }
+    assert!(test.fleet.is_untouched());
+}
+
+#[tokio::test]
+async fn a_preview_that_is_not_true_any_more_is_shown_anew() {
+    let test = TestApp::start().await;
+    let preview = test.submit("UOPERATOR", &GOOD).await.json();
+    let now_runs = lan(json!({"mode": "static", "address": "192.168.10.77/24"}));
+    test.fleet.with(|state| state.boxes[0].lan = Some(now_runs));
+
+    let again = test.confirm("UOPERATOR", &preview["view"], &[]).await;
+    assert!(words(&again["view"]).contains("現在の設定が変わりました"), "{again}");
+    assert!(words(&again["view"]).contains("192.168.10.77 → *192.168.10.20*"), "{again}");
+    assert!(test.fleet.is_untouched());
+
+    let done = test.confirm("UOPERATOR", &again["view"], &[]).await;
+    assert!(done["view"].to_string().contains("01CHANGE0"), "{done}");
+}
+
+#[tokio::test]
+async fn whoever_lost_the_role_after_the_preview_registers_nothing() {
+    let test = TestApp::start().await;
+    let preview = test.submit("UOPERATOR", &GOOD).await.json();
+    test.fleet.with(|state| state.roles = "UOPERATOR=viewer".parse().unwrap());
+
+    let refused = test.confirm("UOPERATOR", &preview["view"], &[]).await;
+
+    assert!(words(&refused["view"]).contains("変更する権限がありません"));
+    assert!(test.fleet.is_untouched());
+}
+
+#[tokio::test]
+async fn a_reserved_change_carries_its_window() {
+    let test = TestApp::start().await;
+    let mut values = GOOD.to_vec();
+    // 2026-11-22 15:30 in Japan.
+    values.extend([("when", "later"), ("start", "1795329000"), ("hours", "2")]);
+
+    let preview = test.submit("UOPERATOR", &values).await.json();
+    assert!(words(&preview["view"]).contains("2026/11/22 15:30 から 2026/11/22 17:30"), "{preview}");
+    test.confirm("UOPERATOR", &preview["view"], &[]).await;
+
+    let window = test.fleet.with(|state| state.changes[0].2.window.clone()).unwrap();
+    assert_eq!(window.not_before.unwrap().timestamp(), 1_795_329_000);
+    assert_eq!(window.not_after.unwrap().timestamp(), 1_795_329_000 + 7200);
+}
+
+#[tokio::test]
+async fn settings_that_run_already_are_no_change() {
+    let test = TestApp::start().await;
+    let same = [
+        ("mode", "static"),
+        ("address", "192.168.10.9"),
+        ("mask", "/24"),
+        ("gateway", "192.168.10.1"),
+        ("dns", "192.168.10.1"),
+        ("routes", "192.168.20.0/24 192.168.10.2"),
+        ("reason", "x"),
+    ];
+
+    let answer = test.submit("UOPERATOR", &same).await.json();
+
+    assert!(answer["errors"]["mode"].as_str().unwrap().contains("現在の設定と同じです"), "{answer}");
 }
 
 #[tokio::test]
@@ -77,16 +168,15 @@ async fn every_fault_stands_at_its_field_in_the_users_language() {
 }
 
 #[tokio::test]
-async fn a_fault_that_only_the_fleet_knows_comes_back_at_its_field() {
+async fn a_fault_that_only_the_fleet_knows_is_told_over_the_form() {
     let test = TestApp::start().await;
     let mut faults = Faults::default();
     faults.add("address", FaultCode::OverlapsWan);
     test.fleet.with(|state| state.refuse = Some(Refusal::Settings(faults.under("lan"))));
 
-    let answer = test.submit("UOPERATOR", &GOOD).await.json();
+    let answer = test.register("UOPERATOR", &GOOD).await;
 
-    let expected = "専用回線で使用中のアドレス帯と重なっています。別のアドレスにしてください。";
-    assert_eq!(answer["errors"], json!({"address": expected}));
+    assert!(words(&answer["view"]).contains("この設定は使えません"), "{answer}");
 }
 
 #[tokio::test]
@@ -95,7 +185,7 @@ async fn a_refusal_is_told_in_words() {
     let open = Refusal::ChangeOpen("01JOPEN".parse().unwrap());
     test.fleet.with(|state| state.refuse = Some(open));
 
-    let refused = test.submit("UOPERATOR", &GOOD).await.json();
+    let refused = test.register("UOPERATOR", &GOOD).await;
     let viewer = test.submit("UVIEWER", &GOOD).await.json();
     let nobody = test.submit("UNOBODY", &GOOD).await.json();
 
@@ -116,7 +206,12 @@ async fn a_failure_of_ours_keeps_what_was_typed() {
 
     assert_eq!(failed.status, StatusCode::OK);
     assert_eq!(failed.json()["response_action"], "errors");
-    assert_eq!(again["response_action"], "update");
+    assert_eq!(again["response_action"], "push");
+
+    test.fleet.with(|state| state.down = true);
+    let over = test.confirm("UOPERATOR", &again["view"], &[]).await;
+    assert_eq!(over["response_action"], "push", "what was typed is still below");
+    assert_ne!(over["view"]["clear_on_close"], true);
 }
 
 #[tokio::test]

@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use slack_app::{
     SlackApp,
-    fleet::{BoxView, ChangeStory, Jobs, Step},
+    fleet::Jobs,
+    model::{Approval, BoxView, ChangeStory, Health, Step},
     settings::Settings,
+    web::Web,
 };
 use tower::ServiceExt;
 
@@ -65,22 +67,35 @@ impl Answer {
 
 impl TestApp {
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        // As in each of our programs' main. Another test was first: then it is done.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let slack = FakeSlack::start().await;
         let fleet = FakeFleet::default();
         fleet.with(|state| {
             state.boxes = vec![device("tenpo-0001", Some("ひまわり薬局")), device("tenpo-0002", None)];
-            state.roles = "UOPERATOR=operator,UENGLISH=operator,UVIEWER=viewer".parse().unwrap();
+            state.roles =
+                "UOPERATOR=operator,UENGLISH=operator,UVIEWER=viewer,UAPPROVER=approver".parse().unwrap();
         });
-        let settings = Settings {
+        let mut settings = Settings {
             signing_secrets: vec![SECRET.to_owned(), OLD_SECRET.to_owned()],
             bot_token: "xoxb-test".to_owned(),
             api_url: format!("{}/api", slack.url),
             team_id: Some("T1".to_owned()),
+            enterprise_id: Some("E1".to_owned()),
             app_id: Some("A1".to_owned()),
             channel_id: "COPS".to_owned(),
+            channels: Vec::new(),
+            map_font: None,
         };
+        change(&mut settings);
         slack.set_locale("UENGLISH", "en-US");
-        let app = SlackApp::new(settings, fleet.clone(), Arc::new(now)).unwrap();
+        let web = Web::new(&settings).unwrap();
+        let app = SlackApp::new(settings, fleet.clone(), web, Arc::new(now));
         Self { app, fleet, slack }
     }
 
@@ -117,6 +132,38 @@ impl TestApp {
         }
     }
 
+    /// Presses a button of a message in the operators' channel, and does what the worker would.
+    pub async fn press(&self, user: &str, verb: &str, about: &str) -> Answer {
+        self.press_as(&pressed(user, verb, about, &format!("{}/response/1", self.slack.url))).await
+    }
+
+    pub async fn press_as(&self, payload: &Value) -> Answer {
+        let answer = self.send(signed("/interactions", &interaction(payload))).await;
+        self.work().await;
+        answer
+    }
+
+    /// Submits the LAN modal of `tenpo-0001` and then what it is answered with.
+    pub async fn register(&self, user: &str, values: &[(&str, &str)]) -> Value {
+        let answer = self.submit(user, values).await.json();
+        assert_eq!(answer["response_action"], "push", "{answer}");
+        self.confirm(user, &answer["view"], &[]).await
+    }
+
+    /// Submits a view as it was shown.
+    pub async fn confirm(&self, user: &str, view: &Value, values: &[(&str, &str)]) -> Value {
+        let mut payload = submission(user, "", values);
+        payload["view"]["id"] = json!("V2");
+        payload["view"]["callback_id"] = view["callback_id"].clone();
+        payload["view"]["private_metadata"] = view["private_metadata"].clone();
+        self.send(signed("/interactions", &interaction(&payload))).await.json()
+    }
+
+    /// The view that the app last put up in a modal.
+    pub fn shown(&self) -> Value {
+        self.slack.calls("views.update").pop().expect("no modal was filled")["view"].clone()
+    }
+
     /// Submits the LAN modal of `tenpo-0001`.
     pub async fn submit(&self, user: &str, values: &[(&str, &str)]) -> Answer {
         self.send(signed("/interactions", &interaction(&submission(user, "tenpo-0001", values)))).await
@@ -133,7 +180,8 @@ pub fn interaction(payload: &Value) -> String {
 
 pub fn submission(user: &str, thing: &str, values: &[(&str, &str)]) -> Value {
     let input = |name: &str, value: &str| match name {
-        "mode" => json!({"type": "static_select", "selected_option": {"value": value}}),
+        "mode" | "when" | "hours" => json!({"type": "static_select", "selected_option": {"value": value}}),
+        "start" => json!({"type": "datetimepicker", "selected_date_time": value.parse::<i64>().unwrap()}),
         _ => json!({"type": "plain_text_input", "value": value}),
     };
     let values: Value = values
@@ -145,6 +193,29 @@ pub fn submission(user: &str, thing: &str, values: &[(&str, &str)]) -> Value {
         "api_app_id": "A1", "trigger_id": "trigger-2",
         "view": {"id": "V1", "hash": "h1", "callback_id": "lan", "state": {"values": values},
             "private_metadata": json!({"thing": thing}).to_string()}})
+}
+
+/// A button pressed in a message.
+pub fn pressed(user: &str, verb: &str, about: &str, response_url: &str) -> Value {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static TRIGGERS: AtomicU32 = AtomicU32::new(0);
+    let trigger = format!("press-{}", TRIGGERS.fetch_add(1, Ordering::Relaxed));
+    json!({"type": "block_actions", "team": {"id": "T1"}, "user": {"id": user, "team_id": "T1"},
+        "api_app_id": "A1", "trigger_id": trigger, "channel": {"id": "COPS"}, "response_url": response_url,
+        "message": {"ts": "1.1", "blocks": [{"type": "section", "block_id": "change:01JCHANGE"}]},
+        "actions": [{"type": "button", "action_id": verb, "block_id": "b", "value": about}]})
+}
+
+/// The words of a view or an answer, whatever blocks they stand in.
+pub fn words(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let own = map.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+            map.values().fold(own, |all, part| all + &words(part))
+        }
+        Value::Array(parts) => parts.iter().map(words).collect(),
+        _ => String::new(),
+    }
 }
 
 pub fn signed(path: &str, body: &str) -> Request<Body> {
@@ -195,6 +266,11 @@ pub fn device(thing: &str, pharmacy: Option<&str>) -> BoxView {
         online: Some(true),
         seen_at: Some(now()),
         drift_since: None,
+        health: Some(Health {
+            last_upload_at: Some(now()),
+            certificate_issued_at: Some(now()),
+            ..Health::default()
+        }),
     }
 }
 
@@ -223,12 +299,16 @@ pub fn story(state: ChangeState) -> ChangeStory {
         thing: "tenpo-0001".parse().unwrap(),
         pharmacy: Some("ひまわり薬局 <本店>".to_owned()),
         state,
+        approval: Approval::NotNeeded,
+        withdrawing: false,
         online: Some(true),
         requested_by: "slack:UOPERATOR".to_owned(),
+        requested_at: now(),
         reason: "ルーター交換 <!channel>".to_owned(),
         ticket: Some("R-100".to_owned()),
         before: Some(LanSettings::dhcp()),
         after: lan(json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1"})),
+        window: None,
         steps,
         sight: None,
     }

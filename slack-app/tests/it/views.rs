@@ -11,14 +11,20 @@ use device_model::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use slack_app::{
-    fleet::{ChangeStory, Sight},
+    chooser,
+    fleet::PasswordPage,
+    home::home,
     i18n::Lang,
-    lan_view::lan_modal,
-    message::message,
-    notice,
+    lan_view::{chosen, lan_modal},
+    lists,
+    message::{message, milestones},
+    model::{Approval, ChangeStory, Look, Overview, Sight, Square},
+    notice, password_view,
+    preview::{Source, Wanted, preview},
+    status_view, verb,
 };
 
-use crate::support::{device, story};
+use crate::support::{device, lan, now, story};
 
 const BOTH: [(Lang, &str); 2] = [(Lang::Ja, "ja"), (Lang::En, "en")];
 
@@ -47,7 +53,7 @@ fn keeps_slacks_limits(name: &str, value: &Value) {
         assert!(text.chars().count() <= 24, "{name}: {text}");
     }
     let inputs = blocks.iter().filter(|block| block["type"] == "input").count();
-    assert_eq!(inputs > 0, value.get("submit").is_some(), "{name}");
+    assert!(inputs == 0 || value.get("submit").is_some(), "{name}");
     assert!(value["private_metadata"].as_str().unwrap_or_default().len() <= 3000);
 }
 
@@ -83,8 +89,13 @@ fn notices_are_as_kept() {
         is_as_kept(&format!("registered_{suffix}"), &notice::registered(lang, &thing, &change, "COPS"));
         let open = notice::change_open(lang, &change);
         is_as_kept(&format!("change_open_{suffix}"), &notice::notice(lang, &open));
-        let several = notice::several_boxes(lang, "ひまわり", &boxes);
-        is_as_kept(&format!("several_boxes_{suffix}"), &notice::notice(lang, &several));
+        let several = chooser::modal(lang, verb::LAN, "ひまわり", &boxes);
+        is_as_kept(&format!("several_boxes_{suffix}"), &several);
+        is_as_kept(&format!("choose_{suffix}"), &chooser::modal(lang, verb::STATUS, "", &[]));
+        is_as_kept(&format!("menu_{suffix}"), &notice::answer("menu", &notice::menu(lang)));
+        is_as_kept(&format!("reject_{suffix}"), &notice::rejecting(lang, &story(ChangeState::Scheduled)));
+        let page = PasswordPage { id: "page-1".to_owned(), url: "https://recehub.example.com/1".to_owned() };
+        is_as_kept(&format!("password_page_{suffix}"), &password_view::modal(lang, &boxes[0], &page));
     }
 }
 
@@ -97,11 +108,104 @@ fn answers_are_as_kept() {
     drifting.drift_since = Some("2026-11-22T04:00:00Z".parse().unwrap());
     for (lang, suffix) in BOTH {
         is_as_kept(&format!("help_{suffix}"), &notice::ephemeral(&notice::help(lang)));
-        let status = notice::status(lang, &waiting);
-        is_as_kept(&format!("status_{suffix}"), &notice::ephemeral(&status));
-        let status = notice::status(lang, &drifting);
-        is_as_kept(&format!("status_drift_{suffix}"), &notice::ephemeral(&status));
+        let answer = |blocks: Vec<Value>| notice::answer("answer", &blocks);
+        is_as_kept(&format!("status_{suffix}"), &answer(status_view::status(lang, &waiting)));
+        is_as_kept(&format!("status_drift_{suffix}"), &answer(status_view::status(lang, &drifting)));
+        let changes = [rolled_back(), story(ChangeState::Applied), unapproved()];
+        is_as_kept(&format!("history_{suffix}"), &answer(lists::history(lang, &waiting, &changes)));
+        is_as_kept(&format!("history_none_{suffix}"), &answer(lists::history(lang, &waiting, &[])));
+        is_as_kept(&format!("pending_{suffix}"), &answer(lists::pending(lang, &changes)));
+        is_as_kept(&format!("approvals_{suffix}"), &answer(lists::approvals(lang, &[unapproved()])));
     }
+}
+
+#[test]
+fn what_a_choice_leaves_of_the_form_is_as_kept() {
+    let device = device("tenpo-0001", Some("ひまわり薬局"));
+    let choose = |choices: &[(&str, &str)]| {
+        choices.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    for (lang, suffix) in BOTH {
+        is_as_kept(&format!("lan_dhcp_{suffix}"), &chosen(lang, &device, &choose(&[("mode", "dhcp")])));
+        let later = choose(&[("when", "later"), ("start", "1795329000"), ("reason", "移転")]);
+        is_as_kept(&format!("lan_later_{suffix}"), &chosen(lang, &device, &later));
+    }
+}
+
+#[test]
+fn previews_are_as_kept() {
+    let mut offline = device("tenpo-0001", Some("ひまわり薬局 <本店>"));
+    offline.online = Some(false);
+    let moved = lan(json!({"mode": "static", "address": "192.168.11.9/24", "gateway": "192.168.11.1"}));
+    let dhcp = lan(json!({"mode": "dhcp"}));
+    let wanted = |after, needs_approval| Wanted {
+        after,
+        window: None,
+        reason: "ルーター交換 <!channel>".to_owned(),
+        ticket: Some("R-100".to_owned()),
+        needs_approval,
+        remark: None,
+    };
+    let change = || "01JCHANGE".parse().unwrap();
+    for (lang, suffix) in BOTH {
+        let form = Source::Form { key: "k".to_owned(), values: [].into() };
+        is_as_kept(
+            &format!("preview_{suffix}"),
+            &preview(lang, &offline, form, &wanted(moved.clone(), true)),
+        );
+        let again = preview(lang, &offline, Source::Again(change()), &wanted(moved.clone(), false));
+        is_as_kept(&format!("preview_again_{suffix}"), &again);
+        let back = preview(lang, &offline, Source::Before(change()), &wanted(dhcp.clone(), false));
+        is_as_kept(&format!("preview_back_{suffix}"), &back);
+    }
+}
+
+#[test]
+fn the_home_is_as_kept() {
+    let square = |label: &str, look| Square { label: label.to_owned(), look };
+    let overview = Overview {
+        squares: vec![
+            square("HIMAWARI", Look::Online),
+            square("SAKURA", Look::Failed),
+            square("tenpo-0003", Look::Offline),
+        ],
+        certificates_due: 1,
+        attention: vec![rolled_back(), unapproved()],
+        drifted: vec![device("tenpo-0001", Some("ひまわり薬局"))],
+        mine: vec![story(ChangeState::Sent)],
+    };
+    for (lang, suffix) in BOTH {
+        is_as_kept(&format!("home_{suffix}"), &home(lang, &overview, Some("F1"), now()));
+        is_as_kept(&format!("home_without_map_{suffix}"), &home(lang, &overview, None, now()));
+        is_as_kept(&format!("home_of_nothing_{suffix}"), &home(lang, &Overview::default(), None, now()));
+    }
+}
+
+#[test]
+fn what_a_thread_tells_only_grows() {
+    for (lang, _) in BOTH {
+        let mut told: Vec<String> = Vec::new();
+        for state in [ChangeState::Queued, ChangeState::Sent, ChangeState::Trying, ChangeState::Applied] {
+            let now = milestones(lang, &story(state));
+            assert_eq!(now[..told.len()], told[..], "{state}");
+            told = now;
+        }
+        assert_eq!(told.len(), 2);
+    }
+}
+
+#[test]
+fn a_change_that_waits_for_approval_is_as_kept() {
+    for (lang, suffix) in BOTH {
+        for (name, story) in
+            [("unapproved", unapproved()), ("approved", approved()), ("withdrawing", withdrawing())]
+        {
+            let message = message(lang, &story);
+            let made = json!({"text": message.text, "blocks": message.blocks});
+            is_as_kept(&format!("change_{name}_{suffix}"), &made);
+        }
+    }
+    assert!(milestones(Lang::Ja, &approved())[0].contains("<@UAPPROVER>"));
 }
 
 #[test]
@@ -161,5 +265,26 @@ fn rolled_back() -> ChangeStory {
     last.clock = Some(Clock::Estimated);
     last.code = Some(code::GATEWAY_SILENT.to_owned());
     last.detail = Some("arp: no reply in 3 s `<!here>`".to_owned());
+    story
+}
+
+fn unapproved() -> ChangeStory {
+    let mut story = story(ChangeState::Queued);
+    story.state = ChangeState::Scheduled;
+    story.approval = Approval::Waiting;
+    story.steps[0].state = ChangeState::Scheduled;
+    story
+}
+
+fn approved() -> ChangeStory {
+    let mut approved = story(ChangeState::Sent);
+    approved.steps.insert(0, unapproved().steps.remove(0));
+    approved.approval = Approval::Given("slack:UAPPROVER".to_owned());
+    approved
+}
+
+fn withdrawing() -> ChangeStory {
+    let mut story = story(ChangeState::Trying);
+    story.withdrawing = true;
     story
 }

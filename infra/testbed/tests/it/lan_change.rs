@@ -30,9 +30,11 @@ async fn an_operator_changes_a_setting_and_sees_it_applied() {
 
     let right = json!({"mode": "static", "address": "１９２．１６８．１０．９", "mask": "255.255.255.0",
         "gateway": "192.168.10.1", "reason": "移転のため"});
-    let taken = operator.act("submit", json!({"viewId": modal["id"], "values": right})).await;
-    assert_eq!(taken["status"], 200);
-    assert_ne!(taken["body"]["response_action"], "errors", "{taken}");
+    let previewed = operator.act("submit", json!({"viewId": modal["id"], "values": right})).await;
+    assert_eq!(changes(&bed, &thing).await.len(), 0, "nothing is registered before it was looked at");
+    let taken = operator.confirm(&previewed).await;
+    assert_eq!((&taken["status"], &taken["body"]["response_action"]), (&json!(200), &json!("update")));
+    operator.close().await;
 
     let change = changes(&bed, &thing).await.remove(0)["changeId"].as_str().unwrap().to_owned();
     reaches(&bed, &change, "trying").await;
@@ -129,7 +131,10 @@ async fn changes(bed: &testbed::Testbed, thing: &str) -> Vec<Value> {
 /// Each change of the box has one message, and all have been edited to say this.
 async fn assert_messages(operator: &Operator<'_>, changes: usize, text: &str) {
     let of_the_box = |messages: Vec<Value>| {
-        let messages = messages.into_iter().map(|message| message.to_string());
+        let tops = messages
+            .into_iter()
+            .filter(|message| message["thread_ts"].is_null() || message["thread_ts"] == message["ts"]);
+        let messages = tops.map(|message| message.to_string());
         messages.filter(|message| message.contains("tenpo-0001")).collect::<Vec<_>>()
     };
     let messages = until(&format!("{changes} messages say {text}"), BOUND, || async {
@@ -158,4 +163,28 @@ fn initial<'a>(modal: &'a Value, field: &str) -> &'a str {
     let element = &block["element"];
     let chosen = element["initial_option"]["value"].as_str();
     chosen.or_else(|| element["initial_value"].as_str()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn slack_may_be_down_in_the_middle_of_a_change() {
+    let bed = bed(1).await;
+    let thing = &bed.boxes[0].thing;
+    let operator = Operator::named(&bed, "operator");
+    bed.boxes[0].hold_at("trying").unwrap();
+    let wish = json!({"lan": {"mode": "static", "address": "192.168.10.9/24"}, "reason": "test"});
+    let opened = bed.api.put(&format!("/v1/devices/{thing}/lan"), &wish).await.unwrap();
+    let change = opened["changeId"].as_str().unwrap();
+    reaches(&bed, change, "trying").await;
+
+    let faults = format!("{}/_local/faults", bed.slack.url);
+    let down = json!({"method": "chat.*", "kind": "down"});
+    assert!(bed.api.http().post(&faults).json(&down).send().await.unwrap().status().is_success());
+    bed.boxes[0].release("trying").unwrap();
+    assert_true_story(&ended(&bed, change).await);
+    let said = operator.messages().await.unwrap();
+    assert!(!said.iter().any(|message| message.to_string().contains("反映済み")), "{said:?}");
+    assert!(bed.api.http().delete(&faults).send().await.unwrap().status().is_success());
+
+    assert_messages(&operator, 1, "反映済み").await;
+    bed.stop().await.unwrap();
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail where it stands")]
 
 mod bad_input;
+mod browser;
 mod chaos;
 mod crash;
 mod identity;

@@ -1,6 +1,7 @@
 //! What the stories have in common: looking into S3, Postgres, the logs and Slack.
 
 pub mod box_client;
+pub mod browser;
 pub mod slack;
 pub mod sql_gate;
 

@@ -43,6 +43,24 @@ impl<'a> Operator<'a> {
         .unwrap()
     }
 
+    /// Submits the preview that a form was answered with: only that registers a change.
+    pub async fn confirm(&self, answer: &Value) -> Value {
+        assert_eq!(answer["body"]["response_action"], "push", "{answer}");
+        self.act("submit", json!({"viewId": self.top().await, "values": {}})).await
+    }
+
+    /// Closes what is open, as one does after having read it.
+    pub async fn close(&self) {
+        self.act("close", json!({"viewId": self.top().await, "clear": true})).await;
+    }
+
+    /// The id of the view on top.
+    async fn top(&self) -> Value {
+        let url = format!("{}/_local/users/{}/views", self.bed.slack.url, self.user);
+        let views: Value = self.bed.api.http().get(&url).send().await.unwrap().json().await.unwrap();
+        views["views"].as_array().unwrap().last().unwrap()["id"].clone()
+    }
+
     /// The messages of the operators' channel.
     pub async fn messages(&self) -> Result<Vec<Value>> {
         let channel = &self.bed.slack.channel_id;

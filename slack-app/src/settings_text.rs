@@ -1,0 +1,108 @@
+//! LAN settings in words: one side by itself, two sides against each other, and whose box it is.
+
+use device_model::lan::{Addressing, LanSettings};
+
+use crate::{
+    blocks::{code, escape},
+    i18n::{Words, fill},
+    model::BoxView,
+};
+
+/// Which box, and whose it is.
+pub fn whose(words: &Words, device: &BoxView) -> String {
+    let thing = device.thing.as_str();
+    match device.pharmacy.as_deref() {
+        Some(pharmacy) => fill(words.lan_box, &[("pharmacy", &escape(pharmacy)), ("thing", thing)]),
+        None => fill(words.lan_box_without_pharmacy, &[("thing", thing)]),
+    }
+}
+
+/// Settings as a block of text.
+pub fn text(words: &Words, settings: &LanSettings) -> String {
+    let lines = lines(words, settings);
+    let lines = lines.iter().map(|(label, value)| format!("{label}: `{}`", code(value)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// On one line, for lists and spreadsheets.
+pub fn brief(words: &Words, settings: Option<&LanSettings>) -> String {
+    let Some(settings) = settings else {
+        return words.unknown.to_owned();
+    };
+    match settings.addressing() {
+        Addressing::Dhcp => words.mode_dhcp.to_owned(),
+        Addressing::Static { address, gateway: None } => address.to_string(),
+        Addressing::Static { address, gateway: Some(gateway) } => format!("{address} ({gateway})"),
+    }
+}
+
+/// Field by field; one that stays the same is said once.
+pub fn difference(words: &Words, before: Option<&LanSettings>, after: &LanSettings) -> String {
+    let of = |settings: Option<&LanSettings>| settings.map(|lan| lines(words, lan)).unwrap_or_default();
+    let (old_lines, new_lines) = (of(before), of(Some(after)));
+    let missing = if before.is_some() { words.none } else { words.unknown };
+    let value = |lines: &[(&str, String)], label: &str, missing: &str| {
+        let line = lines.iter().find(|(known, _)| *known == label);
+        line.map_or_else(|| missing.to_owned(), |(_, value)| value.clone())
+    };
+    // In the order of the form, whichever side has the field.
+    let order = [words.mode, words.address, words.mask, words.gateway, words.dns, words.mtu, words.routes];
+    let told = |label: &&str| old_lines.iter().chain(&new_lines).any(|(known, _)| known == label);
+    let line = |label: &str| {
+        let (old, new) = (value(&old_lines, label, missing), value(&new_lines, label, words.none));
+        if old == new {
+            format!("{label}: {}", escape(&new))
+        } else {
+            format!("{label}: {} → *{}*", escape(&old), escape(&new))
+        }
+    };
+    order.into_iter().filter(told).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What the change means for the receipt computer, in words.
+pub fn risk(words: &Words, device: &BoxView, after: &LanSettings) -> String {
+    let before = device.lan.as_ref().map(LanSettings::addressing);
+    let share = device.share.as_ref().map_or("rx", |share| share.name.as_str());
+    match (before, after.addressing()) {
+        (Some(Addressing::Static { address: old, .. }), Addressing::Static { address: new, .. })
+            if old.addr() == new.addr() =>
+        {
+            words.risk_none.to_owned()
+        }
+        (Some(Addressing::Dhcp), Addressing::Dhcp) => words.risk_none.to_owned(),
+        (_, Addressing::Static { address, .. }) => {
+            let path = format!("`\\\\{}\\{}`", address.addr(), code(share));
+            fill(words.risk_address, &[("path", &path)])
+        }
+        (_, Addressing::Dhcp) => fill(words.risk_dhcp, &[("share", &code(share))]),
+    }
+}
+
+/// Settings, one line a field: its label and its value.
+fn lines<'a>(words: &Words, settings: &LanSettings) -> Vec<(&'a str, String)> {
+    let mut lines = Vec::new();
+    let mut line = |label: &'static str, value: String| lines.push((label, value));
+    match settings.addressing() {
+        Addressing::Dhcp => line(words.mode, words.mode_dhcp.to_owned()),
+        Addressing::Static { address, gateway } => {
+            line(words.mode, words.mode_static.to_owned());
+            line(words.address, address.addr().to_string());
+            line(words.mask, format!("{} (/{})", address.netmask(), address.prefix_len()));
+            if let Some(gateway) = gateway {
+                line(words.gateway, gateway.to_string());
+            }
+        }
+    }
+    let joined = |parts: Vec<String>| parts.join(", ");
+    if !settings.dns().is_empty() {
+        line(words.dns, joined(settings.dns().iter().map(ToString::to_string).collect()));
+    }
+    if let Some(mtu) = settings.mtu() {
+        line(words.mtu, mtu.to_string());
+    }
+    if !settings.routes().is_empty() {
+        let routes = settings.routes().iter().map(|route| format!("{} → {}", route.to, route.via));
+        line(words.routes, joined(routes.collect()));
+    }
+    lines
+}
