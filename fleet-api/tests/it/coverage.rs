@@ -9,7 +9,7 @@ use fleet_api::{
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::support::{TestApi, request};
+use crate::support::{TOKEN_LIFETIME, TestApi, request};
 
 /// Who may come in.
 #[derive(Clone, Copy, PartialEq)]
@@ -141,7 +141,7 @@ async fn a_token_that_expired_or_was_revoked_is_none(db: PgPool) {
     tokens::revoke(&api.db, "reader", &Actor::cli(), api.now()).await.unwrap();
     api.get("/v1/devices").await.expect_problem(401, "unauthenticated");
     api.call(Method::GET, "/v1/devices", &api.admin, Value::Null).await.expect(200);
-    api.wait(TimeDelta::days(1));
+    api.wait(TOKEN_LIFETIME);
     api.call(Method::GET, "/v1/devices", &api.admin, Value::Null)
         .await
         .expect_problem(401, "unauthenticated");

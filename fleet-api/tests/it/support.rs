@@ -38,6 +38,9 @@ pub const ACCOUNT: &str = "123456789012";
 pub const DESTINATION: &str = "arn:aws:iot:ap-northeast-1:123456789012:ruledestination/http/1";
 pub const EVENTS_SECRET: &str = "events-secret";
 
+/// How long the test's own tokens are good: longer than any change lives.
+pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::days(1000);
+
 /// A clock that goes only when told.
 pub struct StillClock(Mutex<DateTime<Utc>>);
 
@@ -104,8 +107,7 @@ impl TestApi {
             nudge: tokio::sync::Notify::new(),
         });
         let token = async |name: &str, scope| {
-            let (days, now) = (TimeDelta::days(1000), clock.now());
-            tokens::create(&db, name, scope, days, &Actor::cli(), now).await.unwrap()
+            tokens::create(&db, name, scope, TOKEN_LIFETIME, &Actor::cli(), clock.now()).await.unwrap()
         };
         Self {
             admin: token("admin", Scope::Admin).await,
