@@ -95,7 +95,7 @@ impl RecehubBox {
         self.start_agent_as(&self.agent_program.clone())
     }
 
-    /// Starts the agent with other surroundings than it was given, e.g. behind `faketime`.
+    /// Starts the agent with other surroundings than it was given, e.g. in another time.
     pub fn start_agent_as(&mut self, program: &Program) -> Result<()> {
         ensure!(self.agent.is_none(), "the agent of {} runs already", self.thing);
         self.agent = Some(program.clone().arg("run").start(&self.logs)?);

@@ -48,14 +48,6 @@ fn agent(bed: &Testbed, line: &Line, wire: &Wire, door: &Door) -> Result<Program
         .reached_by(bed.boxes[0].agent_program())
         .env("RECEHUB_FLEET_API", format!("https://localhost:{}", line.api.port))
         .env("RECEHUB_CA_FILE", ca_file.display())
-        .env("LD_PRELOAD", faketime()?)
-        .env("FAKETIME", format!("+0 x{FASTER}"));
+        .in_time(&format!("+0 x{FASTER}"))?;
     wire.inside(&program)
-}
-
-fn faketime() -> Result<String> {
-    let folders = fs::read_dir("/usr/lib")?;
-    let library = |folder: fs::DirEntry| folder.path().join("faketime/libfaketime.so.1");
-    let found = folders.flatten().map(library).find(|path| path.is_file());
-    Ok(found.context("libfaketime is not installed")?.display().to_string())
 }

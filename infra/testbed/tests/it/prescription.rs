@@ -141,7 +141,7 @@ async fn a_box_whose_clock_is_wrong_still_uploads_hears_its_settings_and_tells_t
         }
         let connections = connections(one);
         let program = one.agent_program().clone().env("FAKETIME_DONT_FAKE_MONOTONIC", 1);
-        one.start_agent_as(&program.behind("faketime", &["-f", &offset])).unwrap();
+        one.start_agent_as(&program.in_time(&offset).unwrap()).unwrap();
         save(one, &format!("clock{offset}.csv"), &vec![b'x'; 10 * count]).await;
 
         let thing = bed.boxes[0].thing.clone();
