@@ -29,7 +29,7 @@ pub mod slack;
 pub mod store;
 pub mod telemetry;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -37,6 +37,7 @@ use sqlx::{
     Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -64,6 +65,8 @@ const EVERY_TEN_SECONDS: Duration = Duration::from_secs(10);
 /// Serves until a signal comes.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let fleet = connect(&config).await?;
+    // First of all: AWS confirms the rules' destination by a call to us, and what comes early can wait here.
+    let listener = bind(config.listen).await?;
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new();
     tasks.spawn(dispatch::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
@@ -85,13 +88,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         None => Router::new(),
     };
     if let Some(address) = config.metrics_listen {
-        let listener = tokio::net::TcpListener::bind(address).await;
-        let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-        tasks.spawn(metrics::serve(listener, metrics::install()?, fleet.clone(), stop.clone()));
+        tasks.spawn(metrics::serve(bind(address).await?, metrics::install()?, fleet.clone(), stop.clone()));
     }
     let app = router::router(fleet, slack);
-    let listener = tokio::net::TcpListener::bind(config.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "the fleet API listens");
     let stopped = stop.clone();
     tasks.spawn(async move {
@@ -99,6 +98,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
     lifecycle::run_until(lifecycle::stop_signal(), tasks, stop).await
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// The fleet on its real foundations.

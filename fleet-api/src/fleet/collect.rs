@@ -98,7 +98,7 @@ pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
     let shadow = fleet.parts.shadows.read(thing).await;
     let shadow = shadow.map_err(|error| ApiError::unavailable("the device shadow", error))?;
     match shadow {
-        Some(shadow) if shadow.reported != json!({}) => take_in(fleet, thing, &shadow).await,
+        Some(shadow) if shadow.reported != json!({}) => take_in(fleet, thing, &shadow).await?,
         // A wish that waits for a box's first word is to be ours as well.
         Some(shadow) => {
             let mut tx = fleet.db().begin().await?;
@@ -106,11 +106,12 @@ pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
                 foreign::judge(fleet, &mut tx, thing, &shadow, fleet.clock().now()).await?;
             }
             tx.commit().await?;
-            fleet.parts.nudge.notify_one();
-            Ok(())
         }
-        None => Ok(()),
+        None => return Ok(()),
     }
+    // What waited behind a change that is closed now may go.
+    fleet.parts.nudge.notify_one();
+    Ok(())
 }
 
 /// Takes in what the box has written into its shadow.
@@ -139,8 +140,6 @@ pub(super) async fn take_in(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -
     }
     foreign::judge(fleet, db, thing, shadow, now).await?;
     tx.commit().await?;
-    // What waited behind a change that is closed now may go.
-    fleet.parts.nudge.notify_one();
     Ok(())
 }
 
