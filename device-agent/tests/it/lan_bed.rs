@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicI64, Ordering},
@@ -247,7 +248,15 @@ pub struct Ground {
 
 impl Ground {
     pub fn new() -> Self {
-        let folder = light_folder();
+        Self::in_folder(light_folder())
+    }
+
+    /// On a disk of one's own.
+    pub fn below(disk: &Path) -> Self {
+        Self::in_folder(tempfile::tempdir_in(disk).unwrap())
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
         let store = Store::open(folder.path()).unwrap();
         let sealing = SealingKey::load_or_make(&folder.path().join("sealing.key")).unwrap();
         Self { store, sealing, _folder: folder }

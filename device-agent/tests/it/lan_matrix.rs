@@ -10,7 +10,10 @@ use device_model::{
 };
 use serde_json::json;
 
-use crate::lan_bed::{Bed, Call, GONE, Ground, Point, desired, profile};
+use crate::{
+    lan_bed::{Bed, Call, GONE, Ground, Point, desired, profile},
+    support::SmallDisk,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -302,7 +305,28 @@ async fn a_pause_is_over_with_its_time_whether_the_box_was_on_or_not_and_never_g
 
 #[tokio::test]
 async fn a_journal_that_cannot_be_written_stops_the_change_before_it_acts_and_not_for_good() {
-    let ground = Ground::new();
+    stops_the_change(&Ground::new(), async |bed, fails| spoil_writes(bed, fails).await).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_the_change_before_it_acts_and_not_for_good() {
+    let Some(disk) = SmallDisk::mount("1m") else { return };
+    let ground = Ground::below(disk.0.path());
+    let fill = async |bed: &Bed, is_full: bool| {
+        if is_full {
+            // Whatever is written from now on takes room that there is not.
+            let shorten = |db: &rusqlite::Connection| db.execute_batch("pragma wal_checkpoint(truncate)");
+            bed.store.run_alone(shorten).await.unwrap();
+            disk.fill();
+        } else {
+            disk.empty();
+        }
+    };
+    stops_the_change(&ground, fill).await;
+}
+
+/// Spoils the journal before each of its writes, with and without a restart before it is mended.
+async fn stops_the_change(ground: &Ground, spoil: impl AsyncFn(&Bed, bool)) {
     // The writes of a change, and what is done after each.
     let steps = [
         (Point::Look, Point::Reached(TrialPhase::Staged)),
@@ -324,7 +348,7 @@ async fn a_journal_that_cannot_be_written_stops_the_change_before_it_acts_and_no
                 bed.until(last).await
             };
             let before = bed.machine().await;
-            spoil_writes(&bed, true).await;
+            spoil(&bed, true).await;
             let reported = bed.watch.reports.len();
             call.go_on();
 
@@ -335,7 +359,7 @@ async fn a_journal_that_cannot_be_written_stops_the_change_before_it_acts_and_no
             if restarts {
                 bed.kill().await;
             }
-            spoil_writes(&bed, false).await;
+            spoil(&bed, false).await;
             if restarts {
                 bed.start();
                 bed.want(&desired("new", 10));
@@ -380,10 +404,10 @@ async fn spoil_writes(bed: &Bed, fails: bool) {
     bed.store.run(move |db| db.execute_batch(statement)).await.unwrap();
 }
 
-/// The machine's tries are in the same queue as these.
+/// The machine's tries are in the same queue as these, and may take them along when a commit fails.
 async fn failed_a_few_times(bed: &Bed) {
     for _ in 0..50 {
-        bed.store.run(|_| Ok(())).await.unwrap();
+        drop(bed.store.run(|_| Ok(())).await);
         tokio::task::yield_now().await;
     }
 }
