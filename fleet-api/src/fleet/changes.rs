@@ -107,8 +107,7 @@ impl Fleet {
             return Err(ApiError::EtagMismatch);
         }
         let open = store::changes::open_of(db, thing).await?;
-        let open: Vec<Change> =
-            open.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?;
+        let open: Vec<Change> = store::changes::Row::into_changes(open)?;
         if let Some(newest) = open.last()
             && !supersede
         {
@@ -127,7 +126,7 @@ impl Fleet {
     pub async fn changes(&self, filter: &store::changes::Filter) -> Result<Vec<Change>, ApiError> {
         let mut db = self.db().acquire().await?;
         let rows = store::changes::list(&mut db, filter).await?;
-        Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
+        Ok(store::changes::Row::into_changes(rows)?)
     }
 
     /// The thing's settings as wished and as reported, with their `ETag`.

@@ -211,7 +211,7 @@ async fn note_sent(
 
 async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {
     let rows = store::changes::open_of(db, thing).await?;
-    Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
+    Ok(store::changes::Row::into_changes(rows)?)
 }
 
 /// The verdict's step: by both clocks.

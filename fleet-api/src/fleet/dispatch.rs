@@ -248,7 +248,7 @@ async fn close_unseen(fleet: &Fleet, thing: &ThingName, changes: &[Change]) -> R
 async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {
     things::lock(db, thing).await?;
     let rows = store::changes::open_of(db, thing).await?;
-    Ok(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?)
+    Ok(store::changes::Row::into_changes(rows)?)
 }
 
 /// What stands in the shadow for a change.

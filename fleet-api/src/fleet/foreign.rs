@@ -113,8 +113,7 @@ async fn write_back(
     not_before: DateTime<Utc>,
 ) -> Result<(), ApiError> {
     let rows = store::changes::open_of(db, thing).await?;
-    let open: Vec<Change> =
-        rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?;
+    let open: Vec<Change> = store::changes::Row::into_changes(rows)?;
     let wanted = open.iter().rfind(|change| change.withdrawing.is_none());
     if wanted.is_some_and(|wanted| !wanted.handed_over) {
         // It is about to be written anyway.

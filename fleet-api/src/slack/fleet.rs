@@ -111,7 +111,7 @@ impl slack_app::fleet::Fleet for Ports {
             Which::Unapproved => overview::unapproved(&mut db, limit).await?,
         };
         drop(db);
-        self.stories(rows.into_iter().map(store::changes::Row::into_change).collect::<Result<_, _>>()?).await
+        self.stories(store::changes::Row::into_changes(rows)?).await
     }
 
     async fn cancel(&self, by: &SlackUser, id: &ChangeId, reason: Option<&str>) -> Result<(), Refusal> {

@@ -87,6 +87,11 @@ impl Row {
             sight: None,
         })
     }
+
+    /// In the same order; one that cannot be read fails all.
+    pub fn into_changes(rows: Vec<Self>) -> sqlx::Result<Vec<Change>> {
+        rows.into_iter().map(Self::into_change).collect()
+    }
 }
 
 fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
