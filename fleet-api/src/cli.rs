@@ -1,9 +1,11 @@
 //! The command line: `serve`, and what is done beside the database. One file a subcommand.
 
+mod audit;
 mod device;
+mod ledger;
 mod token;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use fleet_api::{config::Config, settings::Settings};
@@ -22,8 +24,12 @@ pub struct Cli {
 enum Command {
     /// Serve the API
     Serve,
-    /// Bring the database up to this version
-    Migrate,
+    /// Bring the database up to this version, as its owner
+    Migrate {
+        /// The role that serves, which is given its rights
+        #[arg(long, env = "RECEHUB_APPLICATION_ROLE")]
+        application_role: Option<String>,
+    },
     /// Print the document of the HTTP API, as OpenAPI 3.1
     Openapi,
     /// API tokens
@@ -32,17 +38,29 @@ enum Command {
     /// Boxes
     #[command(subcommand)]
     Device(device::Command),
+    /// The ledger of prescriptions
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
 }
 
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs it; the exit code says what came of it.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve => fleet_api::serve(Config::load(&settings)?).await,
-        Command::Migrate => fleet_api::migrate(&settings.want("DATABASE_URL")?).await,
-        Command::Openapi => print_document(),
-        Command::Token(command) => token::run(command, &settings).await,
-        Command::Device(command) => device::run(command, &settings).await,
+        Command::Serve => fleet_api::serve(Config::load(&settings)?).await?,
+        Command::Migrate { application_role } => {
+            fleet_api::migrate(&settings.want("DATABASE_URL")?, application_role.as_deref()).await?;
+        }
+        Command::Openapi => print_document()?,
+        Command::Token(command) => token::run(command, &settings).await?,
+        Command::Device(command) => device::run(command, &settings).await?,
+        Command::Ledger(command) => return ledger::run(command, &settings).await,
+        Command::Audit(command) => return audit::run(command, &settings).await,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for on the command line is answered there")]

@@ -1,5 +1,7 @@
 //! All configuration, read from environment and file in one go; every fault is told at once.
 
+pub mod audit;
+
 use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -19,6 +21,7 @@ pub struct Config {
     /// Seals paths and keys their hash.
     pub path_key: [u8; 32],
     pub events: EventsConfig,
+    pub audit: audit::AuditConfig,
     pub reserved: ReservedRanges,
     /// How long a change waits for its box before it is taken back.
     pub change_lifetime: std::time::Duration,
@@ -137,6 +140,7 @@ impl Config {
         let bucket = env.want("PRESCRIPTION_BUCKET");
         let path_key = env.key("RECEHUB_PATH_KEY");
         let events = (env.want("RECEHUB_EVENTS_SECRET"), env.want("RECEHUB_EVENTS_DESTINATION_ARN"));
+        let audit = env.audit();
         let reserved = env.optional("RECEHUB_RESERVED_RANGES", "networks such as 100.64.0.0/10");
         let lifetime = env.optional("RECEHUB_CHANGE_LIFETIME_HOURS", "a number of hours");
         let reconcile = env.optional("RECEHUB_RECONCILE_SECONDS", "a number of seconds");
@@ -168,6 +172,7 @@ impl Config {
                 bucket: bucket?,
                 path_key: path_key?,
                 events: EventsConfig { secret: events.0?, destination_arn: events.1? },
+                audit: audit?,
                 reserved: reserved.unwrap_or_default(),
                 change_lifetime: std::time::Duration::from_hours(lifetime.unwrap_or(14 * 24).max(1)),
                 reconcile: std::time::Duration::from_secs(reconcile.unwrap_or(60).max(1)),
@@ -295,8 +300,12 @@ mod tests {
         let text = match name {
             "FLEET_API_LISTEN" => "127.0.0.1:0",
             "RECEHUB_STS_URL" => "http://127.0.0.1:4566",
-            "RECEHUB_PATH_KEY" => &key,
-            "RECEHUB_RESERVED_RANGES" | "RECEHUB_CHANGE_LIFETIME_HOURS" => return None,
+            "RECEHUB_PATH_KEY" | "RECEHUB_AUDIT_KEY" => &key,
+            "RECEHUB_RESERVED_RANGES"
+            | "RECEHUB_CHANGE_LIFETIME_HOURS"
+            | "RECEHUB_AUDIT_FORMER_KEYS"
+            | "RECEHUB_CHECKPOINT_SECONDS"
+            | "RECEHUB_RETENTION_DAYS" => return None,
             name if name.starts_with("RECEHUB_RECONCILE") => return None,
             name if name.starts_with("RECEHUB_RATE") || name.starts_with("RECEHUB_OIDC") => return None,
             "FLEET_API_METRICS_LISTEN" => return None,

@@ -21,6 +21,7 @@ pub mod events;
 pub mod feed;
 mod foreign;
 mod judgement;
+pub mod ledger;
 pub mod login;
 pub mod oidc;
 pub mod pace;
@@ -73,6 +74,7 @@ pub struct Parts {
     /// None: no identity provider is connected.
     pub oidc: Option<oidc::Oidc>,
     pub rules: Rules,
+    pub audit: audit::Audit,
     /// Wakes the dispatcher.
     pub nudge: Notify,
 }

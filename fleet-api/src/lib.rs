@@ -41,11 +41,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    aws::{bucket::S3Bucket, clients, sts::StsEndpoint},
+    aws::{bucket::S3Bucket, checkpoints::S3Checkpoints, clients, sts::StsEndpoint},
     clock::SystemClock,
-    config::Config,
+    config::{Config, audit::AuditConfig},
     fleet::{
-        Fleet, Parts, Rules, collect, dispatch, events, oidc::Oidc, presence, revocation, sealing::PathKeys,
+        Fleet, Parts, Rules,
+        audit::{Audit, keeping, keys::Keys},
+        collect, dispatch, events,
+        oidc::Oidc,
+        presence, revocation,
+        sealing::PathKeys,
     },
     lifecycle::Tasks,
 };
@@ -74,6 +79,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(presence::run(fleet.clone(), EVERY_TEN_MINUTES, stop.clone()));
     tasks.spawn(events::run(fleet.clone(), EVERY_MINUTE, stop.clone()));
     tasks.spawn(revocation::run(fleet.clone(), EVERY_TEN_SECONDS, EVERY_MINUTE, stop.clone()));
+    tasks.spawn(keeping::run(fleet.clone(), stop.clone()));
     tasks.spawn({
         let (fleet, stop) = (fleet.clone(), stop.clone());
         async move {
@@ -124,9 +130,20 @@ pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
             path_keys: PathKeys::derive(&config.path_key),
             pace: config.pace,
         },
+        audit: audit(&config.audit, &config.bucket, &aws)?,
         nudge: tokio::sync::Notify::new(),
     };
     Ok(Fleet::new(parts))
+}
+
+/// What the audit log stands on beside the database.
+pub fn audit(config: &AuditConfig, bucket: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<Audit> {
+    Ok(Audit {
+        keys: Keys::new(&config.key, &config.former)?,
+        checkpoints: Arc::new(S3Checkpoints { client: clients::s3_brisk(aws), bucket: bucket.to_owned() }),
+        checkpoint_every: config.checkpoint_every,
+        retention: config.retention,
+    })
 }
 
 /// Connects when it is first needed: an API whose database is away says so at /readyz. Slack gives up
@@ -151,9 +168,14 @@ pub fn database(url: &str) -> anyhow::Result<PgPool> {
     Ok(pool.connect_lazy_with(options))
 }
 
-/// Brings the database up to this version of the program.
-pub async fn migrate(url: &str) -> anyhow::Result<()> {
+/// Brings the database up to this version of the program, as its owner, and gives the role that serves what it
+/// needs. None: the owner serves, which only a test should do.
+pub async fn migrate(url: &str, application_role: Option<&str>) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new().max_connections(1).connect(url).await;
     let pool = pool.context("cannot connect to the database")?;
-    MIGRATOR.run(&pool).await.context("the migrations failed")
+    MIGRATOR.run(&pool).await.context("the migrations failed")?;
+    if let Some(role) = application_role {
+        store::grants::give(&pool, role).await.context("the application's role was not given its rights")?;
+    }
+    Ok(())
 }

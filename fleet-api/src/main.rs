@@ -2,10 +2,12 @@
 
 mod cli;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use fleet_api::telemetry;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     // Before anything makes a TLS configuration.
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;

@@ -32,7 +32,7 @@ use crate::{
         places::of_box, places::tag, lan::show, lan::change,
         changes::list, changes::one, changes::cancel, changes::retry, changes::revert,
         uploads::list, uploads::one, uploads::path, uploads::receive,
-        stats::show, feed::follow, audit::list,
+        stats::show, feed::follow, audit::list, audit::take, audit::verify,
         device::enroll, device::nonce, device::login,
     ),
     components(schemas(Problem, feed::ReceiptEvent, feed::ChangeEvent)),

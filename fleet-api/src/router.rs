@@ -29,12 +29,21 @@ const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// 64 MiB over a cellular line take a while.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(20);
 
+/// A million rows take some seconds, and others may be before.
+const VERIFICATION_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// All routes. `slack` is whatever stands below `/slack`.
 pub fn router(fleet: Fleet, slack: Router) -> Router {
     let uploads_in = Router::new()
         .route("/v1/uploads/{id}", put(uploads::receive).get(uploads::one))
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(|request, next| within(UPLOAD_TIMEOUT, request, next)));
+    let verification = Router::new()
+        .route("/v1/audit/verify", get(audit::verify))
+        .layer(DefaultBodyLimit::max(0))
+        // Each takes a connection for as long as it lasts.
+        .layer(tower::limit::GlobalConcurrencyLimitLayer::new(1))
+        .layer(middleware::from_fn(|request, next| within(VERIFICATION_TIMEOUT, request, next)));
     let rest = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -59,6 +68,7 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .route("/v1/stats", get(stats::show))
         .route("/v1/events", get(feed::follow))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/audit/export", get(audit::take))
         .route("/v1/device/enroll", post(device::enroll))
         .route("/v1/device/nonce", post(device::nonce))
         .route("/v1/device/login", post(device::login))
@@ -68,6 +78,7 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .layer(DefaultBodyLimit::max(usize::try_from(BODY_LIMIT).unwrap_or(usize::MAX)))
         .layer(middleware::from_fn(|request, next| within(TIMEOUT, request, next)));
     rest.merge(uploads_in)
+        .merge(verification)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .fallback(async || ApiError::UnknownRoute)
         .with_state(fleet)

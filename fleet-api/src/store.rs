@@ -2,6 +2,8 @@
 
 pub mod api_tokens;
 pub mod approvals;
+pub mod audit_chain;
+pub mod audit_checkpoints;
 pub mod audit_entries;
 pub mod budgets;
 pub mod certificates;
@@ -9,12 +11,14 @@ pub mod changes;
 pub mod devices;
 pub mod enrolment_codes;
 pub mod feed;
+pub mod grants;
 pub mod leadership;
 pub mod nonces;
 pub mod overview;
 pub mod password_pages;
 pub mod pharmacies;
 pub mod presence;
+pub mod retention;
 pub mod sessions;
 pub mod sights;
 pub mod slack_jobs;
@@ -22,6 +26,7 @@ pub mod slack_messages;
 pub mod stats;
 pub mod steps;
 pub mod things;
+pub mod upload_seals;
 pub mod uploads;
 
 use sqlx::postgres::PgDatabaseError;

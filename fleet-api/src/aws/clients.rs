@@ -48,3 +48,13 @@ pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).build());
     aws_sdk_s3::Client::from_conf(builder.build())
 }
+
+/// S3 for what is small: checkpoints of the audit log, lists, metadata.
+pub fn s3_brisk(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let builder = aws_sdk_s3::config::Builder::from(config)
+        .force_path_style(config.endpoint_url().is_some())
+        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(aws_sdk_s3::config::ResponseChecksumValidation::WhenRequired)
+        .timeout_config(brisk());
+    aws_sdk_s3::Client::from_conf(builder.build())
+}

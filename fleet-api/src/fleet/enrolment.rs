@@ -75,7 +75,7 @@ impl Fleet {
                 Actor { ip, ..Actor::new(format!("thing:{thing}"), Proof::EnrolmentCode, Origin::Device) };
             let mut entry = Entry::new(now, &by, "device.enrolled").of(&thing);
             entry.after = Some(json!({"certificateId": id, "sealingKey": sealing_key.is_some()}));
-            audit_entries::add(db, &entry).await
+            audit_entries::add(db, &entry).await.map(drop)
         };
         let kept = match kept.await {
             Ok(()) => tx.commit().await,

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use device_model::change::ChangeState;
 use futures::StreamExt;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     auth::Reader,
@@ -75,13 +76,15 @@ pub struct ChangeEvent {
     security(("token" = []))
 )]
 pub async fn follow(
-    _: Reader,
+    Reader(by): Reader,
     State(fleet): State<Fleet>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
     let from = last.filter(|last| !last.is_empty()).map(str::parse::<Mark>).transpose()?;
     let events = fleet.follow(from).await?.map(event);
+    // Receipts are among what is told.
+    fleet.note_reading(&by, "uploads.followed", None, json!({"from": last})).await?;
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
 }
 

@@ -20,6 +20,7 @@ use device_model::{
 };
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Page, Path, Query, is_likely, limit, position};
 use crate::{
@@ -112,7 +113,7 @@ pub async fn receive(
     security(("token" = []))
 )]
 pub async fn list(
-    _: Reader,
+    Reader(by): Reader,
     State(fleet): State<Fleet>,
     Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<UploadView>>, ApiError> {
@@ -128,6 +129,9 @@ pub async fn list(
         limit: size.with_next(),
     };
     let rows = fleet.uploads(&filter).await?;
+    let what = json!({"thing": filter.thing, "pharmacy": filter.pharmacy, "uploads": rows.len()});
+    let thing = filter.thing.as_deref().and_then(|thing| thing.parse().ok());
+    fleet.note_reading(&by, "uploads.listed", thing.as_ref(), what).await?;
     let key = |row: &store::uploads::Row| (row.received_at, row.upload_id.clone());
     Ok(Answer(Page::of(rows, size, key, UploadView::from)))
 }
@@ -142,11 +146,14 @@ pub async fn list(
     security(("token" = []))
 )]
 pub async fn one(
-    _: Reader,
+    Reader(by): Reader,
     State(fleet): State<Fleet>,
     Path(id): Path<UploadId>,
 ) -> Result<Answer<UploadView>, ApiError> {
-    Ok(Answer(fleet.upload(id).await?.into()))
+    let row = fleet.upload(id).await?;
+    let thing = row.thing.parse().ok();
+    fleet.note_reading(&by, "upload.read", thing.as_ref(), json!({"uploadId": row.upload_id})).await?;
+    Ok(Answer(row.into()))
 }
 
 #[utoipa::path(

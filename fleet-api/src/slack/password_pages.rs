@@ -272,5 +272,6 @@ async fn audit(
     action: &str,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), ApiError> {
-    Ok(audit_entries::add(db, &Entry::new(now, by, action).of(thing)).await?)
+    audit_entries::add(db, &Entry::new(now, by, action).of(thing)).await?;
+    Ok(())
 }

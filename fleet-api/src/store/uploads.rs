@@ -123,6 +123,73 @@ pub async fn enter(
     Ok(Some((Stored { thing, sha256, size, version_id, received_at }, row.first)))
 }
 
+/// A row as the bucket tells of it.
+pub struct Restored {
+    pub upload_id: String,
+    pub thing: ThingName,
+    pub sha256: String,
+    pub size: i64,
+    pub version_id: String,
+    pub object_key: String,
+    pub path_sealed: Vec<u8>,
+    pub path_key: Vec<u8>,
+    pub received_at: DateTime<Utc>,
+    pub sequence: i64,
+    pub observed_at: DateTime<Utc>,
+    pub clock: Option<&'static str>,
+}
+
+/// Which of these the ledger has.
+#[tracing::instrument(name = "db.uploads.known", skip_all)]
+pub async fn known(db: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!("select upload_id from uploads where upload_id = any($1)", ids).fetch_all(db).await
+}
+
+/// Writes a row that was lost, with the box it names if that was lost too. False: it is there already.
+#[tracing::instrument(name = "db.uploads.restore", skip_all, fields(upload.id = %row.upload_id))]
+pub async fn restore(db: &mut PgConnection, row: &Restored) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "insert into things (name, created_at) values ($1, $2) on conflict on constraint things_pkey do nothing",
+        row.thing.as_str(),
+        row.received_at,
+    )
+    .execute(&mut *db)
+    .await?;
+    let added = sqlx::query!(
+        "insert into uploads
+             (upload_id, thing, pharmacy_id, sha256, size, version_id, object_key, path_sealed, path_key, received_at)
+         values ($1, $2, (select pharmacy_id from assignments where thing = $2
+                 and from_at <= $9 and (to_at is null or to_at > $9)),
+             $3, $4, $5, $6, $7, $8, $9)
+         on conflict on constraint uploads_pkey do nothing",
+        row.upload_id,
+        row.thing.as_str(),
+        row.sha256,
+        row.size,
+        row.version_id,
+        row.object_key,
+        row.path_sealed,
+        row.path_key,
+        row.received_at,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into observations (upload_id, thing, path_key, sequence, observed_at, clock, received_at)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict on constraint observations_once do nothing",
+        row.upload_id,
+        row.thing.as_str(),
+        row.path_key,
+        row.sequence,
+        row.observed_at,
+        row.clock,
+        row.received_at,
+    )
+    .execute(&mut *db)
+    .await?;
+    Ok(added.rows_affected() == 1)
+}
+
 /// The highest sequence that the thing has used.
 #[tracing::instrument(name = "db.uploads.sequence_floor", skip_all, fields(thing.name = %thing))]
 pub async fn sequence_floor(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<i64> {

@@ -56,6 +56,8 @@ const ROUTES: &[(&str, &str, Who)] = &[
     ("GET", "/v1/stats", Who::Reader),
     ("GET", "/v1/events", Who::Reader),
     ("GET", "/v1/audit", Who::Reader),
+    ("GET", "/v1/audit/export", Who::Reader),
+    ("GET", "/v1/audit/verify", Who::Reader),
     // These carry their own proof in the body.
     ("POST", "/v1/device/enroll", Who::Anybody),
     ("POST", "/v1/device/nonce", Who::Anybody),

@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod again;
+mod audit;
+mod audit_restore;
+mod audit_rights;
+mod audit_tampering;
 mod changes;
 mod coverage;
 mod feed;
 mod handover;
 mod identity;
+mod ledger_rebuild;
 mod life;
 mod oidc;
 mod openapi;
@@ -17,7 +22,9 @@ mod places;
 mod presence;
 mod reconciling;
 mod refusals;
+mod retention;
 mod revocation;
+mod sealed_uploads;
 mod slack;
 mod support;
 mod uploads;

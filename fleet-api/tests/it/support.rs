@@ -20,6 +20,7 @@ use fleet_api::{
     fleet::{
         Fleet, Parts, Rules,
         actor::Actor,
+        audit::{Audit, chain::Chainer, keys::Keys},
         collect, dispatch,
         oidc::Oidc,
         sealing::PathKeys,
@@ -103,6 +104,12 @@ impl TestApi {
                 change_lifetime: std::time::Duration::from_hours(14 * 24),
                 path_keys: PathKeys::derive(&[7; 32]),
                 pace,
+            },
+            audit: Audit {
+                keys: Keys::new(&[5; 32], &[]).unwrap(),
+                checkpoints: Arc::new(aws.clone()),
+                checkpoint_every: TimeDelta::minutes(5),
+                retention: TimeDelta::days(5 * 366),
             },
             nudge: tokio::sync::Notify::new(),
         });
@@ -192,6 +199,12 @@ impl TestApi {
 
     pub async fn dispatch(&self) -> usize {
         dispatch::pass(&self.fleet).await.unwrap()
+    }
+
+    /// Gives every entry its place in the audit log, as a process does that has just begun; answers how many
+    /// that were.
+    pub async fn chain(&self) -> usize {
+        self.fleet.chain_audit(&mut Chainer::default()).await.unwrap()
     }
 
     pub async fn collect(&self) {

@@ -83,7 +83,10 @@ pub fn cloud_program(
             format!("FleetApiUrl={fleet_api}\nEventsSecret={}", secrets.events_secret),
         )
         .env("LOCAL_CLOUD_ADMIN_KEYS", secrets.admin_key.as_pair())
-        .env("LOCAL_CLOUD_ROLE_KEYS", format!("ApiRole={}", secrets.api_key.as_pair()))
+        .env(
+            "LOCAL_CLOUD_ROLE_KEYS",
+            format!("ApiRole={}\nRestoreRole={}", secrets.api_key.as_pair(), secrets.restore_key.as_pair()),
+        )
         .arg("--allow-http-destinations")
         .flag("--ready-file", folder.join(CLOUD_READY).display()))
 }

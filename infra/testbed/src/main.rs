@@ -46,6 +46,9 @@ enum Command {
         /// Applies the migrations of this folder.
         #[arg(long)]
         migrations: Option<PathBuf>,
+        /// As durable as a real one, for benches.
+        #[arg(long)]
+        durable: bool,
     },
 }
 
@@ -169,7 +172,7 @@ async fn run() -> Result<()> {
             report.verdict()
         }
         Command::Lab { what } => lab(what).await,
-        Command::Postgres { migrations } => postgres(migrations).await,
+        Command::Postgres { migrations, durable } => postgres(migrations, durable).await,
     }
 }
 
@@ -193,11 +196,12 @@ async fn lab(what: LabCommand) -> Result<()> {
     lab::stand::run(&options, pharmacies).await
 }
 
-async fn postgres(migrations: Option<PathBuf>) -> Result<()> {
+async fn postgres(migrations: Option<PathBuf>, durable: bool) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("recehub-postgres-").tempdir()?;
     let port = Ports::open(folder.path(), BTreeMap::new())?.take("postgres")?;
     let logs = folder.path().join("log");
-    let postgres = Postgres::start(folder.path(), &logs, port, "test", Durability::None).await?;
+    let durability = if durable { Durability::Full } else { Durability::None };
+    let postgres = Postgres::start(folder.path(), &logs, port, "test", durability).await?;
     let url = postgres.superuser_url("postgres");
     if let Some(folder) = migrations {
         let mut db = PgConnection::connect(&url).await?;

@@ -1,5 +1,7 @@
 //! A private Postgres cluster: its own data, a loopback port, no socket, no service of the machine's.
 
+mod backup;
+
 use std::{
     fs,
     os::unix::fs::chown,
@@ -19,7 +21,9 @@ use crate::{
 
 /// The owner of the cluster; applications get roles of their own.
 const SUPERUSER: &str = "postgres";
-/// The role that the fleet API works as, and its database.
+/// Owns the database and brings it up to date; nobody serves as it.
+const OWNER: &str = "recehub_owner";
+/// The role that the fleet API works as, and the database's name.
 const APPLICATION: &str = "recehub";
 
 pub struct Postgres {
@@ -97,29 +101,40 @@ impl Postgres {
         format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    pub fn application_url(&self) -> String {
-        format!("postgres://{APPLICATION}:{}@127.0.0.1:{}/{APPLICATION}", self.password, self.port)
+    /// As which the migrations run.
+    pub fn owner_url(&self) -> String {
+        format!("postgres://{OWNER}:{}@127.0.0.1:{}/{APPLICATION}", self.password, self.port)
     }
 
-    /// Makes the application's role and database. Roles belong to the cluster, so no migration makes them.
-    pub async fn prepare_application(&self) -> Result<()> {
+    pub fn application_url(&self, password: &str) -> String {
+        format!("postgres://{APPLICATION}:{password}@127.0.0.1:{}/{APPLICATION}", self.port)
+    }
+
+    /// The role that `migrate` gives its rights.
+    pub fn application_role(&self) -> &'static str {
+        APPLICATION
+    }
+
+    /// Makes the roles and the database. Roles belong to the cluster, so no migration makes them.
+    pub async fn prepare_application(&self, password: &str) -> Result<()> {
         let mut db = PgConnection::connect(&self.superuser_url(SUPERUSER)).await?;
-        let known: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
-            .bind(APPLICATION)
-            .fetch_one(&mut db)
-            .await?;
-        if !known {
-            let statement = format!("create role {APPLICATION} login password '{}'", self.password);
+        for (role, password) in [(OWNER, self.password.as_str()), (APPLICATION, password)] {
+            let known =
+                exists(&mut db, "select exists (select from pg_roles where rolname = $1)", role).await?;
+            let verb = if known { "alter" } else { "create" };
+            let statement = format!("{verb} role {role} login password '{password}'");
             sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut db).await?;
         }
-        let made: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-            .bind(APPLICATION)
-            .fetch_one(&mut db)
-            .await?;
-        if !made {
-            let statement = format!("create database {APPLICATION} owner {APPLICATION}");
+        let known = "select exists (select from pg_database where datname = $1)";
+        if !exists(&mut db, known, APPLICATION).await? {
+            let statement = format!("create database {APPLICATION} owner {OWNER}");
             sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut db).await?;
         }
+        db.close().await?;
+        // A state from before there was an owner: what the application made is not its own any more.
+        let mut db = PgConnection::connect(&self.superuser_url(APPLICATION)).await?;
+        let statement = format!("reassign owned by {APPLICATION} to {OWNER}");
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut db).await?;
         Ok(db.close().await?)
     }
 
@@ -133,6 +148,10 @@ impl Postgres {
             None => Ok(()),
         }
     }
+}
+
+async fn exists(db: &mut PgConnection, question: &'static str, name: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar(question).bind(name).fetch_one(db).await?)
 }
 
 /// The newest Postgres that Debian has put on this machine.

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -138,17 +138,22 @@ impl Program {
 
     /// Runs it to its end and gives back what it printed.
     pub async fn output(&self) -> Result<String> {
-        let mut command = self.command();
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = timeout(Duration::from_mins(2), command.output()).await;
-        let output = output.with_context(|| format!("{} did not end", self.name))?;
-        let output = output.with_context(|| format!("cannot start {}", self.name))?;
+        let output = self.ended().await?;
         if !output.status.success() {
             let (out, err) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             bail!("{} failed ({}): {}{}", self.name, output.status, out.trim(), err.trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs it to its end, good or bad, and gives back how it ended and what it printed.
+    pub async fn ended(&self) -> Result<Output> {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(Duration::from_mins(2), command.output()).await;
+        let output = output.with_context(|| format!("{} did not end", self.name))?;
+        output.with_context(|| format!("cannot start {}", self.name))
     }
 
     fn command(&self) -> Command {

@@ -16,13 +16,23 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Secrets {
+    /// The superuser's and the owner's.
     pub postgres_password: String,
+    /// The role's that the API works as.
+    #[serde(default = "password")]
+    pub application_password: String,
     pub server_id: String,
     /// Keys of an administrator of the account.
     pub admin_key: AccessKey,
     /// Keys with the rights of the API's own role.
     pub api_key: AccessKey,
+    /// Keys with the rights of the role that rebuilds a ledger.
+    #[serde(default = "AccessKey::new")]
+    pub restore_key: AccessKey,
     pub path_key: String,
+    /// Signs checkpoints of the audit log.
+    #[serde(default = "key")]
+    pub audit_key: String,
     pub events_secret: String,
     pub slack_signing_secret: String,
     pub slack_bot_token: String,
@@ -40,14 +50,19 @@ impl Secrets {
     pub fn open(folder: &Path) -> Result<Self> {
         let file = folder.join("secrets.json");
         if let Some(secrets) = read_json(&file)? {
+            // What this version has beyond the last one was made just now, and is to stay.
+            write_json(&file, &secrets)?;
             return Ok(secrets);
         }
         let secrets = Self {
-            postgres_password: text(32),
+            postgres_password: password(),
+            application_password: password(),
             server_id: format!("recehub-{}", text(16).to_lowercase()),
             admin_key: AccessKey::new(),
             api_key: AccessKey::new(),
-            path_key: STANDARD.encode(rand::random::<[u8; 32]>()),
+            restore_key: AccessKey::new(),
+            path_key: key(),
+            audit_key: key(),
             events_secret: text(40),
             slack_signing_secret: hex::encode(rand::random::<[u8; 16]>()),
             slack_bot_token: format!("xoxb-{}", text(32)),
@@ -68,6 +83,14 @@ impl AccessKey {
     pub fn as_pair(&self) -> String {
         format!("{}:{}", self.id, self.secret)
     }
+}
+
+fn password() -> String {
+    text(32)
+}
+
+fn key() -> String {
+    STANDARD.encode(rand::random::<[u8; 32]>())
 }
 
 pub fn text(length: usize) -> String {

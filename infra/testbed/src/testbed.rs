@@ -80,7 +80,7 @@ impl Testbed {
         let port = ports.take("postgres")?;
         let postgres =
             Postgres::start(&folder, &logs, port, &secrets.postgres_password, options.durability).await?;
-        postgres.prepare_application().await?;
+        postgres.prepare_application(&secrets.application_password).await?;
 
         tell("the local cloud and the local Slack");
         let api_port = ports.take("fleet-api")?;
@@ -95,7 +95,8 @@ impl Testbed {
         if Path::new(MAP_FONT).is_file() {
             program = program.env("RECEHUB_MAP_FONT", MAP_FONT);
         }
-        program.clone().arg("migrate").output().await?;
+        let migrate = program.clone().env("DATABASE_URL", postgres.owner_url()).arg("migrate");
+        migrate.flag("--application-role", postgres.application_role()).output().await?;
         let api_token = api_token(&folder, &program).await?;
         let api = ApiClient::new(&fleet_api, &api_token)?;
         let mut api_process = program.clone().arg("serve").start(&logs)?;
@@ -167,9 +168,19 @@ impl Testbed {
         Ok(this)
     }
 
-    /// Where the ledger and the audit log are.
+    /// Where the ledger and the audit log are, with the rights that the API has.
     pub fn database_url(&self) -> String {
-        self.postgres.application_url()
+        self.postgres.application_url(&self.secrets.application_password)
+    }
+
+    /// The same with every right: what a test does with it, an intruder could.
+    pub fn superuser_url(&self) -> String {
+        self.postgres.superuser_url(self.postgres.application_role())
+    }
+
+    /// The fleet API's program with its configuration, for its other commands.
+    pub fn api_program(&self) -> Program {
+        self.api_program.clone()
     }
 
     /// What a box that is made by hand needs to know.
@@ -278,7 +289,7 @@ fn api_program(
     let roles: Vec<String> = slack.users.keys().map(|name| role(name)).collect();
     Ok(Program::ours("fleet-api", "fleet-api")?
         .env("FLEET_API_LISTEN", format!("127.0.0.1:{port}"))
-        .env("DATABASE_URL", postgres.application_url())
+        .env("DATABASE_URL", postgres.application_url(&secrets.application_password))
         .env("RECEHUB_SERVER_ID", &secrets.server_id)
         .env("RECEHUB_STS_URL", &cloud.endpoint)
         .env("RECEHUB_STS_REGION", &cloud.region)
@@ -287,6 +298,9 @@ fn api_program(
         .env("RECEHUB_BOX_POLICY", cloud.output("BoxPolicyName")?)
         .env("PRESCRIPTION_BUCKET", cloud.output("BucketName")?)
         .env("RECEHUB_PATH_KEY", &secrets.path_key)
+        .env("RECEHUB_AUDIT_KEY", &secrets.audit_key)
+        // A laptop is looked at now, not in five minutes.
+        .env("RECEHUB_CHECKPOINT_SECONDS", 10)
         .env("RECEHUB_EVENTS_SECRET", &secrets.events_secret)
         .env("RECEHUB_EVENTS_DESTINATION_ARN", cloud.output("EventsDestinationArn")?)
         // One token does all the asking on a laptop, and one box may have thousands of files to bring.

@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 
 use crate::{
     cargo::{cargo, run},
-    packages, venv,
+    packages,
+    test::Postgres,
+    venv,
 };
 
 /// The words after the name choose parts of the bench.
@@ -29,9 +31,16 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
             packages::ensure(&[packages::UP, packages::BENCH])?;
             run(&mut system(name)?)
         }
+        Some((name, [])) if name == "audit" => {
+            packages::ensure(&[packages::UP])?;
+            run(&mut cargo(["build", "--workspace", "--bins"]))?;
+            let postgres = Postgres::durable()?;
+            let mut bench = cargo(["bench", "--quiet", "--workspace", "--bench", "audit"]);
+            run(bench.env("DATABASE_URL", postgres.url()))
+        }
         _ => {
             bail!(
-                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads]` or `line`"
+                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads]` `line` or `audit`"
             )
         }
     }

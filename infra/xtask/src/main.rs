@@ -38,6 +38,8 @@ Recehub's commands:
                       the fleet API: device list of 10,000 boxes, wishes taken, uploads beside a plain PUT
   cargo xtask bench line
                       what a box sends and receives over its line, and has AWS do
+  cargo xtask bench audit
+                      how fast audit entries go in, are chained, and are verified
   cargo xtask lab up [--pharmacies N] [--dir DIR] | down [--dir DIR]
                       a pharmacy in network namespaces that stays: box, switch, receipt computer (needs root)
   cargo xtask chaos capture [--files N] [--seed S] [--rounds N]

@@ -86,8 +86,17 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one, migrated, by way of the testbed, which tells its address on the first line.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// One whose commits are on the disk.
+    pub fn durable() -> Result<Self> {
+        Self::start_with(&["--durable"])
+    }
+
+    fn start_with(flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(binaries().join("testbed"));
-        command.arg("postgres").arg("--migrations").arg(workspace().join("migrations"));
+        command.arg("postgres").arg("--migrations").arg(workspace().join("migrations")).args(flags);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start the testbed's Postgres")?;
         let mut line = String::new();

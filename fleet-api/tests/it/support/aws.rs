@@ -1,15 +1,18 @@
 //! AWS in memory: what the small traits promise, and a switch to make it fail.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use device_model::{thing_name::ThingName, upload::ContentHash};
 use fleet_api::aws::{
+    archive::{Archive, Marker, Object},
     bucket::{Bucket, NewObject, Put, Version},
+    checkpoints::Checkpoints,
     shadows::{Shadow, Shadows, Written},
     sts::{Sts, StsAnswer},
     things::{Connectivity, Indexed, Issued, Registered, Things},
@@ -53,7 +56,11 @@ pub struct State {
     pub sts_headers: Vec<Vec<(&'static str, String)>>,
     /// Key -> (content, metadata).
     pub objects: BTreeMap<String, (Vec<u8>, Metadata)>,
+    /// When, if a test cares.
+    pub stored_at: BTreeMap<String, DateTime<Utc>>,
     pub puts: usize,
+    /// Checkpoints of the audit log, and until when each is locked.
+    pub checkpoints: BTreeMap<i64, (Vec<u8>, DateTime<Utc>)>,
     pub down: bool,
 }
 
@@ -265,6 +272,51 @@ impl Bucket for FakeAws {
 
     async fn ready(&self) -> anyhow::Result<()> {
         self.up().map(drop)
+    }
+}
+
+#[async_trait]
+impl Checkpoints for FakeAws {
+    async fn put(&self, seq: i64, content: Vec<u8>, until: DateTime<Utc>) -> anyhow::Result<bool> {
+        let mut state = self.up()?;
+        if state.checkpoints.contains_key(&seq) {
+            return Ok(false);
+        }
+        state.checkpoints.insert(seq, (content, until));
+        Ok(true)
+    }
+
+    async fn get(&self, seq: i64) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(self.up()?.checkpoints.get(&seq).map(|(content, _)| content.clone()))
+    }
+
+    async fn after(&self, seq: i64) -> anyhow::Result<Vec<i64>> {
+        Ok(self.up()?.checkpoints.range(seq + 1..).map(|(&seq, _)| seq).collect())
+    }
+}
+
+#[async_trait]
+impl Archive for FakeAws {
+    /// Two a page, so that pages are turned.
+    async fn page(&self, from: Option<Marker>) -> anyhow::Result<(Vec<Object>, Option<Marker>)> {
+        let state = self.up()?;
+        let from = from.and_then(|(key, _)| key).unwrap_or_default();
+        let mut rest = state.objects.iter().filter(|(key, _)| **key > from).peekable();
+        let object = |(key, (content, _)): (&String, &(Vec<u8>, Metadata))| Object {
+            key: key.clone(),
+            version_id: "v1".to_owned(),
+            size: i64::try_from(content.len()).unwrap(),
+            stored_at: state.stored_at.get(key).copied().unwrap_or_default(),
+        };
+        let page: Vec<Object> = rest.by_ref().take(2).map(object).collect();
+        let next = page.last().filter(|_| rest.peek().is_some()).map(|last| (Some(last.key.clone()), None));
+        Ok((page, next))
+    }
+
+    async fn metadata(&self, object: &Object) -> anyhow::Result<HashMap<String, String>> {
+        let state = self.up()?;
+        let metadata = state.objects[&object.key].1.iter();
+        Ok(metadata.map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
     }
 }
 

@@ -42,7 +42,9 @@ const ALLOWED: &[&str] = &[
     "iot:UpdateThingShadow",
     "iot:UpdateTopicRuleDestination",
     "kms:GenerateDataKey",
+    "s3:GetObject",
     "s3:GetObjectVersion",
+    "s3:ListBucket",
     "s3:ListBucketVersions",
     "s3:PutObject",
     "s3:PutObjectRetention",
@@ -54,6 +56,8 @@ const MANAGED: &str = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecuti
 const ACCOUNT: &str = "arn:aws:iam::${AWS::AccountId}:root";
 /// The one role that a person takes on, and the one that reads what lies in the bucket: metadata, for it cannot decrypt.
 const RESTORE: &str = "RestoreRole/";
+/// All that the API reads of the bucket: hashes and signatures, no prescription.
+const CHECKPOINTS: &str = "${PrescriptionBucket.Arn}/audit/checkpoints/*";
 /// A key without an administrator could never be changed again.
 const KEY_POLICY: &str = "PrescriptionKey/Properties/KeyPolicy";
 
@@ -212,7 +216,9 @@ fn faults(template: &str) -> Vec<String> {
     }
     for statement in statements.iter().filter(|it| it.allows() && !it.at.starts_with(KEY_POLICY)) {
         for action in statement.list("Action") {
-            let reads = action.starts_with("s3:Get") && !statement.at.starts_with(RESTORE);
+            let reads = action.starts_with("s3:Get")
+                && !statement.at.starts_with(RESTORE)
+                && !(action == "s3:GetObject" && statement.list("Resource") == [CHECKPOINTS]);
             let writes = action.starts_with("s3:Put") && statement.at.starts_with(RESTORE);
             if reads || writes || action.starts_with("s3:Delete") || action == "kms:Decrypt" {
                 faults.push(format!("{} allows {action}", statement.at));
@@ -247,8 +253,12 @@ fn bucket_faults(statements: &[Statement]) -> Vec<String> {
         faults.push("a prescription may be written twice".to_owned());
     }
     let locked = r#"StringNotEquals: { "s3:object-lock-mode": COMPLIANCE }"#;
-    if !denied("s3:PutObject", &["${PrescriptionBucket.Arn}/audit/checkpoints/*"], locked) {
+    if !denied("s3:PutObject", &[CHECKPOINTS], locked) {
         faults.push("a checkpoint may be put without a lock".to_owned());
+    }
+    let long = r#"NumericLessThan: { "s3:object-lock-remaining-retention-days": "1095" }"#;
+    if !denied("s3:PutObject", &[CHECKPOINTS], long) {
+        faults.push("a checkpoint may be locked for a short time only".to_owned());
     }
     faults
 }
@@ -312,10 +322,11 @@ fn whatever_is_widened_is_noticed() {
             "BoxRole does not deny s3:*",
         ),
         (
-            "Action: s3:PutObjectRetention",
-            "Action: s3:GetObject",
-            "ApiRole/Properties/Policies/0/PolicyDocument/Statement/1: it allows s3:GetObject",
+            "                Action: s3:GetObject\n                Resource: !Sub \"${PrescriptionBucket.Arn}/audit/checkpoints/*\"",
+            "                Action: s3:GetObject\n                Resource: !Sub \"${PrescriptionBucket.Arn}/*\"",
+            "ApiRole/Properties/Policies/0/PolicyDocument/Statement/2 allows s3:GetObject",
         ),
+        ("\"1095\"", "\"1\"", "for a short time only"),
         (
             "Action: kms:GenerateDataKey",
             "Action: [kms:GenerateDataKey, kms:Decrypt]",

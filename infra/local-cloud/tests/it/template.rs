@@ -152,8 +152,10 @@ fn on_bucket(
     policy::evaluate(&documents, &Request { action, resource: &resource, context: &context })
 }
 
+const LOCKED: (&str, &str) = ("s3:object-lock-mode", "COMPLIANCE");
+
 #[test]
-fn the_api_puts_and_lists_versions_and_cannot_read() {
+fn the_api_puts_and_lists_versions_and_reads_nothing_but_checkpoints() {
     use Decision::{Allow, ExplicitDeny, ImplicitDeny};
     let resources = real();
     for (action, path, extra, expected) in [
@@ -165,10 +167,25 @@ fn the_api_puts_and_lists_versions_and_cannot_read() {
             &[("s3:if-none-match", "*"), ("aws:SecureTransport", "false")],
             ExplicitDeny,
         ),
-        ("s3:PutObject", "/audit/checkpoints/1.json", &[("s3:object-lock-mode", "COMPLIANCE")], Allow),
+        ("s3:PutObject", "/audit/checkpoints/1.json", &[LOCKED], Allow),
         ("s3:PutObject", "/audit/checkpoints/1.json", &[("s3:object-lock-mode", "GOVERNANCE")], ExplicitDeny),
         ("s3:PutObject", "/audit/checkpoints/1.json", &[], ExplicitDeny),
+        (
+            "s3:PutObject",
+            "/audit/checkpoints/1.json",
+            &[LOCKED, ("s3:object-lock-remaining-retention-days", "2000")],
+            Allow,
+        ),
+        (
+            "s3:PutObject",
+            "/audit/checkpoints/1.json",
+            &[LOCKED, ("s3:object-lock-remaining-retention-days", "30")],
+            ExplicitDeny,
+        ),
         ("s3:PutObjectRetention", "/audit/checkpoints/1.json", &[], Allow),
+        ("s3:GetObject", "/audit/checkpoints/1.json", &[], Allow),
+        ("s3:ListBucket", "", &[("s3:prefix", "audit/checkpoints/")], Allow),
+        ("s3:DeleteObject", "/audit/checkpoints/1.json", &[], ImplicitDeny),
         ("s3:PutObject", "/other", &[], ImplicitDeny),
         ("s3:GetObject", "/rx/t/1", &[], ImplicitDeny),
         ("s3:DeleteObject", "/rx/t/1", &[], ImplicitDeny),

@@ -141,7 +141,7 @@ async fn kill_api(stage: &mut Stage, moment: Duration, lasts: Duration) -> Resul
 
 /// Holds the ledger's transactions up, so that they are under way when it crashes.
 async fn crash_postgres(stage: &mut Stage, lasts: Duration) -> Result<u64> {
-    let url = stage.bed.database_url();
+    let url = stage.bed.superuser_url();
     let mut holder = PgConnection::connect(&url).await?;
     let mut held = holder.begin().await?;
     sqlx::query("lock table observations in share row exclusive mode").execute(&mut *held).await?;

@@ -1,5 +1,7 @@
 //! What everything stands on, crashing and starting again with the state that it had.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use crate::{
@@ -43,5 +45,16 @@ impl Testbed {
 
     pub async fn start_postgres(&mut self) -> Result<()> {
         self.postgres.start_again().await
+    }
+
+    /// What the database holds now, in a file.
+    pub async fn back_up(&self, file: &Path) -> Result<()> {
+        self.postgres.back_up(file).await
+    }
+
+    /// Puts the database back to a backup; the API must not run.
+    pub async fn restore(&mut self, file: &Path) -> Result<()> {
+        anyhow::ensure!(self.api_process.is_none(), "the fleet API still runs");
+        self.postgres.restore(file).await
     }
 }

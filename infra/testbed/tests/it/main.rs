@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail where it stands")]
 
+mod audit;
 mod bad_input;
 mod browser;
 mod chaos;
