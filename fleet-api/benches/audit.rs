@@ -109,6 +109,13 @@ async fn going_in(db: &PgPool, audit: &Audit) -> anyhow::Result<()> {
     println!(
         "  the leader looks every {CHAIN_EVERY:?}; its longest pass took {slowest:?}; {left} not chained at the end"
     );
+    let waited = "select percentile_cont(array[0.5, 0.99, 1]) within group (order by extract(epoch from chained_at - at)::float8)
+        from audit_chain join audit_entries using (entry_id)";
+    let waited: Vec<f64> = sqlx::query_scalar(waited).fetch_one(db).await?;
+    println!(
+        "  an entry waits for its place p50 {:.2} s, p99 {:.2} s, at most {:.2} s",
+        waited[0], waited[1], waited[2]
+    );
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     error::PROBLEMS,
+    fleet::audit::export::Format,
     routes::{audit, changes, device, devices, feed, lan, pharmacies, places, stats, uploads},
 };
 
@@ -35,7 +36,7 @@ use crate::{
         stats::show, feed::follow, audit::list, audit::take, audit::verify,
         device::enroll, device::nonce, device::login,
     ),
-    components(schemas(Problem, feed::ReceiptEvent, feed::ChangeEvent)),
+    components(schemas(Problem, feed::ReceiptEvent, feed::ChangeEvent, Format)),
     modifiers(&Credentials, &Refusals),
 )]
 struct Document;

@@ -31,6 +31,19 @@ fn every_refusal_is_listed() {
     assert_eq!(named + 1, fleet_api::error::PROBLEMS.len());
 }
 
+#[test]
+fn whatever_the_document_refers_to_is_in_it() {
+    let document = serde_json::to_value(fleet_api::openapi::document()).unwrap();
+    let text = document.to_string();
+    let references: Vec<&str> =
+        text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(references.len() > 50, "{references:?}");
+
+    for reference in references {
+        assert!(document.pointer(reference).is_some(), "{reference} is nowhere");
+    }
+}
+
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn the_document_and_its_page_are_served_with_nothing_from_elsewhere(db: PgPool) {
     let api = TestApi::new(db).await;
