@@ -82,7 +82,7 @@ async fn what_is_older_than_asked_for_or_does_not_fit_its_key_is_no_row(db: PgPo
     let api = TestApi::new(db).await;
     api.register(BOX).await;
     let token = api.session(BOX, "box-token").await;
-    for (sequence, path) in (1..).zip(["old.csv", "new.csv", "odd.csv"]) {
+    for (sequence, path) in (1..).zip(["old.csv", "new.csv", "odd.csv", "mixed.csv"]) {
         rx(path, sequence).send(&api, &token).await.expect(201);
     }
     let key = |path: &str| format!("rx/{BOX}/{}", rx(path, 1).id());
@@ -94,13 +94,21 @@ async fn what_is_older_than_asked_for_or_does_not_fit_its_key_is_no_row(db: PgPo
         state.stored_at.insert(key("odd.csv"), time("2026-11-22T00:00:00Z"));
         // Another upload's metadata.
         let other = state.objects[&key("new.csv")].1.clone();
+        // And a hash that is not the one of which the key was made.
+        state.stored_at.insert(key("mixed.csv"), time("2026-11-22T00:00:00Z"));
+        let hash = other.iter().find(|(name, _)| *name == "sha256").unwrap().clone();
+        let mixed = &mut state.objects.get_mut(&key("mixed.csv")).unwrap().1;
+        *mixed.iter_mut().find(|(name, _)| *name == "sha256").unwrap() = hash;
         state.objects.get_mut(&key("odd.csv")).unwrap().1 = other;
     }
     restore(&api, "").await;
 
-    let rebuilt = rebuild(&api, "2026-11-21T00:00:00Z").await;
+    let mut rebuilt = rebuild(&api, "2026-11-21T00:00:00Z").await;
 
-    assert_eq!(rebuilt, Rebuilt { restored: 1, present: 0, unusable: vec![key("odd.csv")] });
+    rebuilt.unusable.sort();
+    let mut unusable = vec![key("odd.csv"), key("mixed.csv")];
+    unusable.sort();
+    assert_eq!(rebuilt, Rebuilt { restored: 1, present: 0, unusable });
     let rows = ledger(&api).await;
     assert_eq!((rows.len(), &rows[0]["uploadId"]), (1, &json!(rx("new.csv", 2).id())));
 }

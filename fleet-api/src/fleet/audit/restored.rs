@@ -93,3 +93,26 @@ impl Fleet {
         Ok(Some(record))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_record_that_a_key_of_ours_signed_explains_a_gap() {
+        let keys = Keys::new(&[1; 32], &[]).unwrap();
+        let record = Restored::sign(&keys, (8, 12), [2; 32], [3; 32]);
+        let explains = |record: &Restored, keys: &Keys| {
+            let text = serde_json::to_string(record).unwrap();
+            Restored::explains(&text, 8, 13, &[2; 32], keys).is_some()
+        };
+
+        assert!(explains(&record, &keys));
+        assert!(!explains(&record, &Keys::new(&[9; 32], &[]).unwrap()));
+        assert!(!explains(&Restored { gone: [4; 32], ..record.clone() }, &keys));
+        // Signed, and of another gap.
+        for (lost, here) in [((7, 12), [2; 32]), ((8, 11), [2; 32]), ((8, 12), [4; 32])] {
+            assert!(!explains(&Restored::sign(&keys, lost, here, [3; 32]), &keys), "{lost:?}");
+        }
+    }
+}
