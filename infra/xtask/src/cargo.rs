@@ -27,6 +27,16 @@ pub fn binaries() -> PathBuf {
 pub fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
+    // What cargo tells us of this package, ring's build takes as its own: with it, everything above ring would be
+    // built anew whenever `cargo xtask …` and `cargo …` take turns.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|of_a_package| name.to_string_lossy().starts_with(of_a_package))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
