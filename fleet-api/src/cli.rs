@@ -8,7 +8,12 @@ mod token;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use fleet_api::{config::Config, settings::Settings};
+use fleet_api::{
+    config::Config,
+    settings::Settings,
+    telemetry::{self, traces::Traces},
+};
+use tokio::runtime::Handle;
 
 #[derive(Parser)]
 #[command(name = "fleet-api", about = "The control plane of Recehub", version)]
@@ -49,8 +54,11 @@ enum Command {
 /// Runs it; the exit code says what came of it.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(cli.config.as_deref())?;
+    if !matches!(cli.command, Command::Serve) {
+        telemetry::init(None);
+    }
     match cli.command {
-        Command::Serve => fleet_api::serve(Config::load(&settings)?).await?,
+        Command::Serve => return serve(&settings).await,
         Command::Migrate { application_role } => {
             fleet_api::migrate(&settings.want("DATABASE_URL")?, application_role.as_deref()).await?;
         }
@@ -61,6 +69,17 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => return audit::run(command, &settings).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let config = Config::load(settings)?;
+    let traces = config.traces.as_ref().map(|traces| Traces::new(traces, Handle::current())).transpose()?;
+    telemetry::init(traces.as_ref());
+    let served = fleet_api::serve(config).await;
+    if let Some(traces) = traces {
+        tokio::task::spawn_blocking(move || traces.finish()).await?;
+    }
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for on the command line is answered there")]

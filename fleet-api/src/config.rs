@@ -1,6 +1,7 @@
 //! All configuration, read from environment and file in one go; every fault is told at once.
 
 pub mod audit;
+pub mod traces;
 
 use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub oidc: Option<OidcConfig>,
     /// Where `/metrics` is served, and nothing else; None: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// None: no collector takes traces.
+    pub traces: Option<traces::TracesConfig>,
     /// None: no Slack workspace is connected.
     pub slack: Option<SlackConfig>,
 }
@@ -150,6 +153,7 @@ impl Config {
         pace.per_token = env.optional("RECEHUB_RATE_PER_TOKEN", above_zero).unwrap_or(pace.per_token);
         pace.per_box = env.optional("RECEHUB_RATE_PER_BOX", above_zero).unwrap_or(pace.per_box);
         let metrics_listen = env.optional("FLEET_API_METRICS_LISTEN", "an address such as 127.0.0.1:9100");
+        let traces = env.traces();
         let oidc = env.oidc();
         let slack = env.slack();
         let faults = env.faults;
@@ -180,6 +184,7 @@ impl Config {
                 pace,
                 oidc,
                 metrics_listen,
+                traces,
                 slack,
             })
         };
@@ -309,6 +314,7 @@ mod tests {
             name if name.starts_with("RECEHUB_RECONCILE") => return None,
             name if name.starts_with("RECEHUB_RATE") || name.starts_with("RECEHUB_OIDC") => return None,
             "FLEET_API_METRICS_LISTEN" => return None,
+            name if name.starts_with("OTEL_") => return None,
             name if name.starts_with("SLACK_") => return None,
             _ => "x",
         };
@@ -319,7 +325,8 @@ mod tests {
     fn what_is_beside_the_fleet_may_be_left_out() {
         let config = Config::read(environment).unwrap();
 
-        assert!(config.slack.is_none() && config.oidc.is_none() && config.metrics_listen.is_none());
+        assert!(config.slack.is_none() && config.oidc.is_none());
+        assert!(config.metrics_listen.is_none() && config.traces.is_none());
         assert_eq!(config.pace, PaceConfig::default());
         assert_eq!((config.reconcile.as_secs(), config.reconcile_all.as_secs()), (60, 24 * 60 * 60));
     }

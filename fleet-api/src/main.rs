@@ -1,17 +1,15 @@
-//! The program: a TLS provider, logs, a runtime, and then what the command line says.
+//! The program: a TLS provider, a runtime, and then what the command line says.
 
 mod cli;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use fleet_api::telemetry;
 
 fn main() -> anyhow::Result<ExitCode> {
     // Before anything makes a TLS configuration.
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
-    telemetry::init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(cli::run(cli::Cli::parse()))
 }

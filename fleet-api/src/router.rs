@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post, put},
 };
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+use tracing::field::Empty;
 
 use crate::{
     error::ApiError,
@@ -20,6 +21,7 @@ use crate::{
     routes::{
         audit, changes, device, devices, events, feed, health, lan, pharmacies, places, stats, uploads,
     },
+    telemetry::traces,
 };
 
 /// Everything but an upload is a small JSON document.
@@ -88,17 +90,41 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
             ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
         }))
         .layer(middleware::from_fn(metrics::measure))
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_request(())
+                .on_response(note_answer)
+                .on_failure(()),
+        )
         .layer(middleware::from_fn(request_id::name))
 }
 
 /// The matched route, never the address: a query may hold what people typed.
 fn span(request: &Request) -> tracing::Span {
     let route = request.extensions().get::<axum::extract::MatchedPath>();
+    let route = route.map_or("-", axum::extract::MatchedPath::as_str);
     let id = request.extensions().get::<RequestId>();
-    tracing::info_span!("http", http.method = %request.method(),
-        http.route = route.map_or("-", axum::extract::MatchedPath::as_str),
-        request.id = id.map_or("-", RequestId::as_str))
+    let method = metrics::method(request);
+    let span = tracing::info_span!(
+        "http",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        request.id = id.map_or("-", RequestId::as_str)
+    );
+    traces::continue_from(request.headers(), &span);
+    span
+}
+
+fn note_answer(answer: &Response, _: Duration, span: &tracing::Span) {
+    span.record("http.response.status_code", answer.status().as_u16());
+    if answer.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
 }
 
 fn bounded(routes: Router, time: Duration) -> Router {

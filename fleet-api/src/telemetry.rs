@@ -1,15 +1,19 @@
-//! Logs: readable on a terminal, JSON otherwise; on stderr, since stdout is for answers.
+//! What the process tells of itself: logs, readable on a terminal and JSON otherwise, on stderr, since stdout is
+//! for answers; and spans for a collector, if there is one ([`traces`]).
+
+pub mod traces;
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-pub fn init() {
+/// Once a process.
+pub fn init(traces: Option<&traces::Traces>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        logs.init();
-    } else {
-        logs.json().init();
-    }
+    let logs = fmt::layer().with_writer(std::io::stderr);
+    let logs = if std::io::stderr().is_terminal() { logs.boxed() } else { logs.json().boxed() };
+    tracing_subscriber::registry()
+        .with(logs.with_filter(filter))
+        .with(traces.map(traces::Traces::layer))
+        .init();
 }

@@ -67,6 +67,7 @@ pub struct S3Bucket {
 
 #[async_trait]
 impl Bucket for S3Bucket {
+    #[tracing::instrument(name = "aws.s3.put", skip_all)]
     async fn put_new(&self, object: NewObject) -> anyhow::Result<Put> {
         let frames = object.content.map(|chunk| chunk.map(hyper::body::Frame::data));
         let body = SdkBody::from_body_1_x(StreamBody::new(Shared(Mutex::new(frames))));
@@ -103,6 +104,7 @@ impl Bucket for S3Bucket {
         }
     }
 
+    #[tracing::instrument(name = "aws.s3.version", skip_all)]
     async fn version(&self, key: &str) -> anyhow::Result<Option<Version>> {
         let list = self.client.list_object_versions().bucket(&self.name).prefix(key);
         let answer =

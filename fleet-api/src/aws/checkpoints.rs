@@ -42,6 +42,7 @@ fn seq(key: &str) -> Option<i64> {
 
 #[async_trait]
 impl Checkpoints for S3Checkpoints {
+    #[tracing::instrument(name = "aws.s3.put_checkpoint", skip_all)]
     async fn put(&self, seq: i64, content: Vec<u8>, until: DateTime<Utc>) -> anyhow::Result<bool> {
         let put = self
             .client

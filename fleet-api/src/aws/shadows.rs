@@ -45,14 +45,17 @@ pub trait Shadows: Send + Sync + 'static {
 
 #[async_trait]
 impl Shadows for Client {
+    #[tracing::instrument(name = "aws.shadow.read", skip_all, fields(thing.name = %thing))]
     async fn read(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
         read(self, thing, LAN_SHADOW).await
     }
 
+    #[tracing::instrument(name = "aws.shadow.read_status", skip_all, fields(thing.name = %thing))]
     async fn read_status(&self, thing: &ThingName) -> anyhow::Result<Option<Shadow>> {
         read(self, thing, STATUS_SHADOW).await
     }
 
+    #[tracing::instrument(name = "aws.shadow.write_desired", skip_all, fields(thing.name = %thing))]
     async fn write_desired(
         &self,
         thing: &ThingName,

@@ -44,6 +44,7 @@ impl StsEndpoint {
 
 #[async_trait]
 impl Sts for StsEndpoint {
+    #[tracing::instrument(name = "aws.sts.get_caller_identity", skip_all)]
     async fn get_caller_identity(&self, headers: &[(&'static str, String)]) -> anyhow::Result<StsAnswer> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {

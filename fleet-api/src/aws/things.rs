@@ -80,6 +80,7 @@ pub trait Things: Send + Sync + 'static {
 
 #[async_trait]
 impl Things for Client {
+    #[tracing::instrument(name = "aws.iot.create", skip_all, fields(thing.name = %thing))]
     async fn create(&self, thing: &ThingName) -> anyhow::Result<()> {
         match self.create_thing().thing_name(thing.as_str()).send().await {
             Ok(_) => Ok(()),
@@ -91,6 +92,7 @@ impl Things for Client {
         }
     }
 
+    #[tracing::instrument(name = "aws.iot.issue", skip_all, fields(thing.name = %thing))]
     async fn issue(&self, thing: &ThingName, csr: &str, policy: &str) -> anyhow::Result<Option<Issued>> {
         let answer = self
             .create_certificate_from_csr()
@@ -120,6 +122,7 @@ impl Things for Client {
         Ok(Some(Issued { certificate_id, pem }))
     }
 
+    #[tracing::instrument(name = "aws.iot.revoke", skip_all)]
     async fn revoke(&self, certificate_id: &str) -> anyhow::Result<()> {
         let update = self.update_certificate().certificate_id(certificate_id);
         match update.new_status(CertificateStatus::Revoked).send().await {
@@ -129,6 +132,7 @@ impl Things for Client {
         }
     }
 
+    #[tracing::instrument(name = "aws.iot.switched_off", skip_all)]
     async fn switched_off(&self) -> anyhow::Result<Vec<String>> {
         let mut pages = self.list_certificates().into_paginator().page_size(PAGE).send();
         let mut off = Vec::new();
@@ -143,6 +147,7 @@ impl Things for Client {
         Ok(off)
     }
 
+    #[tracing::instrument(name = "aws.iot.certificate", skip_all)]
     async fn certificate(&self, certificate_id: &str) -> anyhow::Result<Option<Registered>> {
         let described = match self.describe_certificate().certificate_id(certificate_id).send().await {
             Ok(answer) => answer.certificate_description,
@@ -163,6 +168,7 @@ impl Things for Client {
         }))
     }
 
+    #[tracing::instrument(name = "aws.iot.connectivity", skip_all)]
     async fn connectivity(&self, after: Option<&str>) -> anyhow::Result<Connectivity> {
         let search = self.search_index().index_name(INDEX).query_string("thingName:*");
         let page = search.max_results(INDEX_PAGE).set_next_token(after.map(str::to_owned)).send().await;

@@ -85,6 +85,7 @@ enum Plan {
 }
 
 /// Brings one thing's shadow up to its newest change. Another replica that is at it is left to it.
+#[tracing::instrument(name = "fleet.carry", skip_all, fields(thing.name = %thing))]
 async fn carry(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
     let mut db = fleet.db().acquire().await?;
     let Some(lease) = things::lease(&mut db, thing, LEASE).await? else {

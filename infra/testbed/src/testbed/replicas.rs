@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     boxes::ApiClient,
     ports::Ports,
-    process::Process,
+    process::{Process, Program},
     testbed::{Testbed, wait_until_ready},
 };
 
@@ -18,13 +18,22 @@ pub struct Replica {
 
 impl Testbed {
     pub async fn start_replica(&self) -> Result<Replica> {
-        let port = Ports::open(&self.folder, std::collections::BTreeMap::new())?.free_port()?;
-        self.start_replica_at(&format!("http://127.0.0.1:{port}")).await
+        self.start_replica_with(self.api_program()).await
     }
 
     /// Where one stood before.
     pub async fn start_replica_at(&self, url: &str) -> Result<Replica> {
-        let program = self.api_program.clone().arg("serve");
+        self.start_replica_as(url, self.api_program()).await
+    }
+
+    /// One that is configured otherwise: `program` is [`Self::api_program`] and more.
+    pub async fn start_replica_with(&self, program: Program) -> Result<Replica> {
+        let port = Ports::open(&self.folder, std::collections::BTreeMap::new())?.free_port()?;
+        self.start_replica_as(&format!("http://127.0.0.1:{port}"), program).await
+    }
+
+    async fn start_replica_as(&self, url: &str, program: Program) -> Result<Replica> {
+        let program = program.arg("serve");
         let program = program
             .env("FLEET_API_LISTEN", url.trim_start_matches("http://"))
             .env("RECEHUB_RECONCILE_SECONDS", 1);

@@ -19,4 +19,5 @@ mod replicas;
 mod share;
 mod share_change;
 mod support;
+mod traces;
 mod up;

@@ -21,6 +21,8 @@ use testbed::{Testbed, boxes::RecehubBox};
 pub struct BoxClient<'a> {
     pub bed: &'a Testbed,
     pub thing: String,
+    /// The fleet API that it turns to.
+    pub door: String,
     tls: reqwest::Client,
 }
 
@@ -35,12 +37,13 @@ impl<'a> BoxClient<'a> {
     pub fn of(bed: &'a Testbed, one: &RecehubBox) -> Self {
         let certificate = fs::read(one.certificate_file()).unwrap();
         let key = fs::read(one.key_file()).unwrap();
-        Self { bed, thing: one.thing.clone(), tls: tls_client(bed, Some((&certificate, &key))) }
+        Self::with(bed, &one.thing, Some((&certificate, &key)))
     }
 
     /// With some other certificate, or with none.
     pub fn with(bed: &'a Testbed, thing: &str, identity: Option<(&[u8], &[u8])>) -> Self {
-        Self { bed, thing: thing.to_owned(), tls: tls_client(bed, identity) }
+        let (thing, door) = (thing.to_owned(), bed.fleet_api.clone());
+        Self { bed, thing, door, tls: tls_client(bed, identity) }
     }
 
     /// Short-lived credentials from the credentials provider, asked for as `thing`.
@@ -141,7 +144,7 @@ impl<'a> BoxClient<'a> {
         self.bed
             .api
             .http()
-            .put(format!("{}/v1/uploads/{id}", self.bed.fleet_api))
+            .put(format!("{}/v1/uploads/{id}", self.door))
             .bearer_auth(token)
             .header("content-digest", digest)
             .header("x-recehub-path", URL_SAFE_NO_PAD.encode(path))
@@ -151,7 +154,7 @@ impl<'a> BoxClient<'a> {
     }
 
     async fn call(&self, path: &str, body: &Value) -> Result<reqwest::Response> {
-        Ok(self.bed.api.http().post(format!("{}{path}", self.bed.fleet_api)).json(body).send().await?)
+        Ok(self.bed.api.http().post(format!("{}{path}", self.door)).json(body).send().await?)
     }
 }
 
