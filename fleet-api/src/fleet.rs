@@ -29,6 +29,7 @@ pub mod pages;
 pub mod places;
 pub mod presence;
 pub mod revocation;
+mod recovered;
 pub mod sealing;
 pub mod secret;
 pub mod stats;

@@ -80,7 +80,7 @@ impl Fleet {
             Again::Retry if old.state == ChangeState::Applied => {
                 return Err(ApiError::NotRetryable(id.clone()));
             }
-            Again::Retry => old.after.clone(),
+            Again::Retry => old.after.clone().ok_or_else(|| ApiError::NotRetryable(id.clone()))?,
             Again::Revert => before(db, &old).await?,
         };
         if after.window.as_ref().is_some_and(|window| window.position(now) == Position::Missed) {
@@ -142,7 +142,7 @@ impl Fleet {
 /// What the box was last seen to accept before `old`, else what ran when that was asked for.
 async fn before(db: &mut PgConnection, old: &Change) -> Result<Settings, ApiError> {
     let applied = store::changes::last_applied_before(db, &old.thing, old.seq).await?;
-    let applied = applied.map(store::changes::Row::into_change).transpose()?.map(|change| change.after);
+    let applied = applied.map(store::changes::Row::into_change).transpose()?.and_then(|change| change.after);
     let settings = applied.or_else(|| old.before.clone());
     let settings = settings.ok_or_else(|| ApiError::NothingToRevertTo(old.change_id.clone()))?;
     // Its window was for its own night.

@@ -84,13 +84,16 @@ pub struct Change {
     pub reason: String,
     pub ticket: Option<String>,
     pub before: Option<Settings>,
-    pub after: Settings,
+    /// None: it was recovered from a shadow that only tells how it ended.
+    pub after: Option<Settings>,
     pub replaces: Option<ChangeId>,
     pub requested_at: DateTime<Utc>,
     /// The version of the shadow that carries it.
     pub shadow_version: Option<i64>,
     /// The shadow was to be written: a box may have it.
     pub handed_over: bool,
+    /// The database did not know it: it was read from the box's shadow.
+    pub recovered: bool,
     /// The order in which changes were asked for.
     pub seq: i64,
     /// In the order in which they came; empty in a list.
@@ -144,6 +147,14 @@ impl Conditions {
             }
             key => Ok(key),
         }
+    }
+}
+
+impl Change {
+    /// What it asks for; the database holds that for each change that a box may have from us.
+    pub fn asked_for(&self) -> Result<&Settings, ApiError> {
+        let unknown = || anyhow::anyhow!("nobody knows what change {} asked for", self.change_id);
+        Ok(self.after.as_ref().ok_or_else(unknown)?)
     }
 }
 

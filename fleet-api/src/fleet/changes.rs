@@ -210,7 +210,8 @@ impl Fleet {
         thing: &ThingName,
     ) -> Result<Option<Settings>, ApiError> {
         let applied = store::changes::last_applied(db, thing).await?;
-        let applied = applied.map(store::changes::Row::into_change).transpose()?.map(|change| change.after);
+        let applied =
+            applied.map(store::changes::Row::into_change).transpose()?.and_then(|change| change.after);
         let reported = things::reported(db, thing).await?;
         Ok(match (reported, applied) {
             (Some(reported), applied) => Some(Settings {
@@ -236,7 +237,7 @@ impl Fleet {
         let desired = match wished {
             Some(row) => {
                 let change = row.into_change()?;
-                let mut desired = json!(change.after.without_secrets());
+                let mut desired = json!(change.asked_for()?.clone().without_secrets());
                 desired["schema"] = json!(device_model::shadow::SCHEMA);
                 desired["changeId"] = json!(change.change_id);
                 desired

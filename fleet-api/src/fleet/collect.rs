@@ -22,7 +22,7 @@ use crate::{
         Fleet,
         actor::Actor,
         change::{Change, Step, Withdrawing},
-        dispatch, drift, foreign, status,
+        dispatch, drift, foreign, recovered, status,
     },
     store::{self, things},
 };
@@ -62,7 +62,7 @@ pub async fn run(
 /// Reads the shadow of every thing with an open change.
 pub async fn pass(fleet: &Fleet) -> anyhow::Result<()> {
     let mut db = fleet.db().acquire().await?;
-    let awaited = store::changes::awaited_things(&mut db).await?;
+    let awaited = store::changes::waiting::awaited_things(&mut db).await?;
     drop(db);
     collect_each(fleet, awaited).await;
     Ok(())
@@ -102,8 +102,11 @@ pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
         // A wish that waits for a box's first word is to be ours as well.
         Some(shadow) => {
             let mut tx = fleet.db().begin().await?;
-            if things::lock(&mut tx, thing).await? {
-                foreign::judge(fleet, &mut tx, thing, &shadow, fleet.clock().now()).await?;
+            let now = fleet.clock().now();
+            if things::lock(&mut tx, thing).await?
+                && recovered::take_in(fleet, &mut tx, thing, &shadow, None, now).await?
+            {
+                foreign::judge(fleet, &mut tx, thing, &shadow, now).await?;
             }
             tx.commit().await?;
         }
@@ -133,12 +136,15 @@ pub(super) async fn take_in(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -
         // Somebody read a newer one while we waited.
         return Ok(());
     }
+    let is_known = recovered::take_in(fleet, db, thing, shadow, Some(&reported), now).await?;
     settle(fleet, db, thing, &reported, shadow.version, now).await?;
     drift::judge(db, thing, &reported, now).await?;
     if let Some(seen) = &reported.receipt_computer {
         drift::see(db, thing, seen, now).await?;
     }
-    foreign::judge(fleet, db, thing, shadow, now).await?;
+    if is_known {
+        foreign::judge(fleet, db, thing, shadow, now).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -215,7 +221,7 @@ async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Ch
 }
 
 /// The verdict's step: by both clocks.
-fn closing(change: &Change, verdict: &Verdict, now: DateTime<Utc>) -> Step {
+pub(super) fn closing(change: &Change, verdict: &Verdict, now: DateTime<Utc>) -> Step {
     let state = match (verdict.verdict, change.withdrawing) {
         // The box knows only that something newer came; we know whether that was a cancellation.
         (VerdictKind::Superseded, Some(why)) => why.ends_as(),

@@ -57,7 +57,7 @@ pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyh
 /// One pass over all things with a change to carry; answers how many were carried.
 pub async fn pass(fleet: &Fleet) -> anyhow::Result<usize> {
     let mut db = fleet.db().acquire().await?;
-    let due = store::changes::due_things(&mut db, fleet.clock().now()).await?;
+    let due = store::changes::waiting::due_things(&mut db, fleet.clock().now()).await?;
     drop(db);
     let carried = futures::stream::iter(due).map(|thing| async move {
         match carry(fleet, &thing).await {
@@ -114,7 +114,7 @@ async fn carry_leased(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError
         }
         let plan = judge(fleet, thing, shadow.as_ref()).await?;
         let wanted = match &plan {
-            Plan::Carry(change) => json!(desired_of(change)),
+            Plan::Carry(change) => json!(desired_of(change)?),
             Plan::Empty(_) => json!({}),
             Plan::Refuse(change) => {
                 refuse(fleet, thing, change).await?;
@@ -253,16 +253,16 @@ async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Ch
 }
 
 /// What stands in the shadow for a change.
-pub(super) fn desired_of(change: &Change) -> Desired {
-    let after = change.after.clone();
-    Desired {
+pub(super) fn desired_of(change: &Change) -> Result<Desired, ApiError> {
+    let after = change.asked_for()?.clone();
+    Ok(Desired {
         schema: SCHEMA,
         change_id: change.change_id.clone(),
         lan: after.lan,
         share: after.share,
         probe: after.probe,
         window: after.window,
-    }
+    })
 }
 
 /// Makes the desired side be `wanted`, stale keys nulled, if the shadow still is as it was read.
@@ -303,7 +303,7 @@ async fn put_off(fleet: &Fleet, thing: &ThingName, error: ApiError) {
     let jitter = rand::random_range(0.5..1.5);
     let put_off = async {
         let mut db = fleet.db().acquire().await?;
-        store::changes::put_off(&mut db, thing, fleet.clock().now(), jitter).await
+        store::changes::waiting::put_off(&mut db, thing, fleet.clock().now(), jitter).await
     };
     if let Err(error) = put_off.await {
         tracing::warn!(error = %error, "could not put a change off");

@@ -33,7 +33,8 @@ pub(super) async fn judge(
         return Ok(());
     };
     let applied = row.into_change()?;
-    let drifts = is_another(&applied.after, reported);
+    let asked = applied.asked_for()?;
+    let drifts = is_another(asked, reported);
     if !things::set_drift(db, thing, drifts, now).await? {
         return Ok(());
     }
@@ -41,7 +42,7 @@ pub(super) async fn judge(
     let action = if drifts { "device.drifted" } else { "device.drift_ended" };
     let mut entry = Entry::new(now, &by, action).of(thing);
     entry.change_id = Some(&applied.change_id);
-    entry.before = Some(json!(applied.after.without_secrets()));
+    entry.before = Some(json!(asked.clone().without_secrets()));
     let runs = Settings {
         lan: reported.lan.clone(),
         share: reported.share.clone(),

@@ -38,7 +38,7 @@ pub(super) async fn judge(
 ) -> Result<(), ApiError> {
     let last = store::changes::last_handed_over(db, thing).await?;
     let last = last.map(store::changes::Row::into_change).transpose()?;
-    match is_ours(shadow, last.as_ref()) {
+    match is_ours(shadow, last.as_ref())? {
         None => Ok(()),
         Some(true) => Ok(things::clear_foreign_desired(db, thing).await?),
         Some(false) => {
@@ -55,22 +55,23 @@ pub(super) async fn judge(
 }
 
 /// `None`: what we wrote last may still be on its way.
-fn is_ours(shadow: &Shadow, last: Option<&Change>) -> Option<bool> {
+fn is_ours(shadow: &Shadow, last: Option<&Change>) -> Result<Option<bool>, ApiError> {
     let is_empty = shadow.desired == json!({});
     let Some(last) = last else {
-        return Some(is_empty);
+        return Ok(Some(is_empty));
     };
     let is_open = !last.state.is_terminal();
     if is_open && last.shadow_version.is_none_or(|version| version > shadow.version) {
-        return None;
+        return Ok(None);
     }
     // What was taken back before the box ever spoke is taken out of the shadow as well.
     if is_empty && (!is_open || last.withdrawing.is_some()) {
-        return Some(true);
+        return Ok(Some(true));
     }
     // By meaning: a replica of another version may write a field more, or none.
     let found: Option<Desired> = serde_json::from_value(shadow.desired.clone()).ok();
-    Some(found.is_some_and(|found| found == desired_of(last)))
+    let ours = desired_of(last)?;
+    Ok(Some(found.is_some_and(|found| found == ours)))
 }
 
 async fn record(
@@ -88,7 +89,7 @@ async fn record(
     let by = Actor::system();
     let mut entry = Entry::new(now, &by, "shadow.desired_foreign").of(thing);
     entry.change_id = last.map(|last| &last.change_id);
-    entry.before = last.map(|last| json!(last.after.clone().without_secrets()));
+    entry.before = last.and_then(|last| last.after.clone()).map(|after| json!(after.without_secrets()));
     entry.after = Some(shown(&shadow.desired));
     entry.reason = Some(code::DESIRED_FOREIGN);
     audit_entries::add(db, &entry).await?;
@@ -122,7 +123,8 @@ async fn write_back(
     let applied = store::changes::last_applied(db, thing).await?;
     let applied = applied.map(store::changes::Row::into_change).transpose()?;
     let running = fleet.running(db, thing).await?;
-    let after = wanted.or(applied.as_ref()).map(|change| change.after.clone()).or_else(|| running.clone());
+    let after =
+        wanted.or(applied.as_ref()).and_then(|change| change.after.clone()).or_else(|| running.clone());
     let Some(after) = after else {
         // Nobody has asked for anything and the box has not said a word: the dispatcher takes it out.
         return Ok(());

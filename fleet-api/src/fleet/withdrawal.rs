@@ -47,7 +47,7 @@ impl Fleet {
     pub async fn expire(&self) -> Result<(), ApiError> {
         let now = self.clock().now();
         let mut db = self.db().acquire().await?;
-        let late = store::changes::expired(&mut db, now).await?;
+        let late = store::changes::waiting::expired(&mut db, now).await?;
         drop(db);
         for id in late {
             if let Err(error) = self.expire_one(&id, now).await {

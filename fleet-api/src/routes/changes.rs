@@ -42,7 +42,12 @@ pub struct ChangeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<ChangeId>,
     before: Option<Settings>,
-    after: Settings,
+    /// Null: it was recovered from the shadow of a box, which only tells how it ended.
+    after: Option<Settings>,
+    /// It stood in the shadow of the box, and the database did not know it; left out if it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    recovered: bool,
     /// Left out in lists, and if the box does not host its share.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt_computer: Option<Sight>,
@@ -226,7 +231,8 @@ impl From<Change> for ChangeView {
             ticket: change.ticket,
             replaces: change.replaces,
             before: change.before.map(Settings::without_secrets),
-            after: change.after.without_secrets(),
+            after: change.after.map(Settings::without_secrets),
+            recovered: change.recovered,
             receipt_computer: change.sight,
             timeline: change.steps.into_iter().map(StepView::from).collect(),
         }

@@ -25,7 +25,8 @@ impl Ports {
         let names = overview::names(&mut db, &codes).await?;
         drop(db);
         let mut stories = Vec::new();
-        for change in changes {
+        // What nobody can tell of is left to those who look closer.
+        for change in changes.into_iter().filter(|change| change.after.is_some()) {
             let pharmacy = change.pharmacy.as_ref().and_then(|code| names.get(code)).cloned();
             stories.push(self.story(change, pharmacy).await?);
         }
@@ -49,6 +50,7 @@ impl Ports {
             }
             _ => None,
         };
+        let after = change.asked_for()?.clone();
         Ok(ChangeStory {
             change_id: change.change_id,
             thing: change.thing,
@@ -62,8 +64,8 @@ impl Ports {
             reason: change.reason,
             ticket: change.ticket,
             before: change.before.map(|before| before.lan),
-            after: change.after.lan,
-            window: change.after.window,
+            after: after.lan,
+            window: after.window,
             steps: change.steps.into_iter().map(step).collect(),
             sight: change.sight.as_ref().map(sight),
         })

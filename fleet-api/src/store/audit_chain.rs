@@ -153,3 +153,36 @@ pub async fn stray(
     .await?;
     Ok(row.last.map(|last| (row.stray, last)))
 }
+
+/// An entry that says that the database was restored, and the place before it that there is.
+#[derive(Debug)]
+pub struct Restore {
+    pub seq: i64,
+    pub at: DateTime<Utc>,
+    pub after: String,
+    /// None: it is the first.
+    pub before: Option<Link>,
+}
+
+#[tracing::instrument(name = "db.audit_chain.restores", skip_all)]
+pub async fn restores(db: &mut PgConnection) -> sqlx::Result<Vec<Restore>> {
+    let rows = sqlx::query!(
+        "select c.seq, e.at, e.after::text as \"after!\", b.seq as \"before_seq?\", b.entry_id as \"before_id?\",
+             b.chained_at as \"before_at?\", b.hash as \"before_hash?\"
+         from audit_entries e join audit_chain c using (entry_id)
+         left join lateral
+             (select * from audit_chain earlier where earlier.seq < c.seq order by earlier.seq desc limit 1) b on true
+         where e.action = 'audit.restored' and e.after is not null order by c.seq",
+    );
+    let rows = rows.fetch_all(db).await?.into_iter();
+    let link = |seq, entry_id, chained_at, hash| {
+        Some(Link { seq: seq?, entry_id: entry_id?, chained_at: chained_at?, hash: hash? })
+    };
+    let records = rows.map(|row| Restore {
+        seq: row.seq,
+        at: row.at,
+        after: row.after,
+        before: link(row.before_seq, row.before_id, row.before_at, row.before_hash),
+    });
+    Ok(records.collect())
+}

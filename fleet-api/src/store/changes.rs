@@ -1,4 +1,8 @@
-//! Changes of LAN settings: what was wished, how far it got.
+//! Changes of LAN settings: what was wished, how far it got. What is only recovered from a shadow and was not
+//! ours says nothing of what a box shall have.
+
+pub mod recovery;
+pub mod waiting;
 
 use chrono::{DateTime, Utc};
 use device_model::{change_id::ChangeId, thing_name::ThingName};
@@ -17,7 +21,7 @@ pub struct Row {
     pub state: String,
     pub withdrawing: Option<String>,
     pub before: Option<Value>,
-    pub after: Value,
+    pub after: Option<Value>,
     pub requested_by: String,
     pub approved_by: Option<String>,
     pub reason: String,
@@ -27,6 +31,7 @@ pub struct Row {
     pub request_hash: Option<Vec<u8>>,
     pub requested_at: DateTime<Utc>,
     pub handed_over: bool,
+    pub recovered: bool,
 }
 
 pub struct NewChange<'a> {
@@ -77,11 +82,12 @@ impl Row {
             reason: self.reason,
             ticket: self.ticket,
             before: self.before.map(settings).transpose()?,
-            after: settings(self.after)?,
+            after: self.after.map(settings).transpose()?,
             replaces: self.replaces.map(|id| id.parse().map_err(undecodable)).transpose()?,
             requested_at: self.requested_at,
             shadow_version: self.shadow_version,
             handed_over: self.handed_over,
+            recovered: self.recovered,
             seq: self.seq,
             steps: Vec::new(),
             sight: None,
@@ -131,7 +137,7 @@ pub async fn find(db: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<R
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id) where c.change_id = $1",
         id.as_str(),
     )
@@ -146,7 +152,7 @@ pub async fn by_key(db: &mut PgConnection, requested_by: &str, key: &str) -> sql
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.requested_by = $1 and c.idempotency_key = $2",
         requested_by,
@@ -163,7 +169,7 @@ pub async fn open_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<V
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.closed_at is null order by c.seq",
         thing.as_str(),
@@ -179,9 +185,10 @@ pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Res
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
-         where c.thing = $1 and c.state = 'applied' order by c.seq desc limit 1",
+         where c.thing = $1 and c.state = 'applied' and (c.handed_over_at is not null or not c.recovered)
+         order by c.seq desc limit 1",
         thing.as_str(),
     )
     .fetch_optional(db)
@@ -199,9 +206,10 @@ pub async fn last_applied_before(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
-         where c.thing = $1 and c.state = 'applied' and c.seq < $2 order by c.seq desc limit 1",
+         where c.thing = $1 and c.state = 'applied' and (c.handed_over_at is not null or not c.recovered)
+           and c.seq < $2 order by c.seq desc limit 1",
         thing.as_str(),
         seq,
     )
@@ -216,7 +224,7 @@ pub async fn last_handed_over(db: &mut PgConnection, thing: &ThingName) -> sqlx:
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.handed_over_at is not null order by c.seq desc limit 1",
         thing.as_str(),
@@ -232,7 +240,7 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Ro
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where ($1::text is null or c.thing = $1) and ($2::text is null or p.code = $2)
            and ($3::text is null or c.state = $3) and (not $4 or c.closed_at is null)
@@ -323,75 +331,11 @@ pub async fn set_shadow_version(db: &mut PgConnection, id: &ChangeId, version: i
 #[tracing::instrument(name = "db.changes.seqs", skip_all, fields(thing.name = %thing))]
 pub async fn seqs(db: &mut PgConnection, thing: &ThingName, ids: &[String]) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
-        "select seq from lan_changes where thing = $1 and change_id = any($2)",
+        "select seq from lan_changes
+         where thing = $1 and change_id = any($2) and (handed_over_at is not null or not recovered)",
         thing.as_str(),
         ids,
     )
     .fetch_all(db)
     .await
-}
-
-/// Things that have a change to be carried, and whose time has come; and those with a foreign wish in
-/// their shadow for which nobody has ever asked for anything.
-#[tracing::instrument(name = "db.changes.due_things", skip_all)]
-pub async fn due_things(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<ThingName>> {
-    let rows = sqlx::query_scalar!(
-        "select distinct thing as \"thing!\" from lan_changes c
-         where closed_at is null and next_attempt_at <= $1
-           and (state = 'queued' and shadow_version is null and withdrawing is null
-                or withdrawing is not null and not exists
-                    (select from lan_changes other
-                     where other.thing = c.thing and other.closed_at is null and other.withdrawing is null))
-         union
-         select name from things
-         where foreign_desired is not null
-           and not exists (select from lan_changes where thing = name and handed_over_at is not null)",
-        now,
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(|name| name.parse().map_err(undecodable)).collect()
-}
-
-/// Things with a change that a box may have answered.
-#[tracing::instrument(name = "db.changes.awaited_things", skip_all)]
-pub async fn awaited_things(db: &mut PgConnection) -> sqlx::Result<Vec<ThingName>> {
-    let rows = sqlx::query_scalar!("select distinct thing from lan_changes where closed_at is null")
-        .fetch_all(db)
-        .await?;
-    rows.into_iter().map(|name| name.parse().map_err(undecodable)).collect()
-}
-
-/// Changes whose time has passed and that nobody is taking back yet.
-#[tracing::instrument(name = "db.changes.expired", skip_all)]
-pub async fn expired(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<ChangeId>> {
-    let rows = sqlx::query_scalar!(
-        "select change_id from lan_changes
-         where closed_at is null and withdrawing is null and expires_at <= $1 order by expires_at limit 1000",
-        now,
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(|id| id.parse().map_err(undecodable)).collect()
-}
-
-/// Puts the thing's waiting changes off; the longer, the more often it failed.
-#[tracing::instrument(name = "db.changes.put_off", skip_all, fields(thing.name = %thing))]
-pub async fn put_off(
-    db: &mut PgConnection,
-    thing: &ThingName,
-    now: DateTime<Utc>,
-    jitter: f64,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update lan_changes set attempts = attempts + 1,
-             next_attempt_at = $2::timestamptz + least(2 ^ least(attempts, 10), 600) * $3::float8 * interval '1 second'
-         where thing = $1 and closed_at is null",
-        thing.as_str(),
-        now,
-        jitter,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }

@@ -77,7 +77,7 @@ pub async fn pending(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Row>
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.closed_at is null
             or c.state in ('rolled_back', 'refused', 'expired')
@@ -96,7 +96,7 @@ pub async fn unapproved(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<R
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
-                c.requested_at, c.handed_over_at is not null as \"handed_over!\"
+                c.requested_at, c.handed_over_at is not null as \"handed_over!\", c.recovered
          from lan_changes c join change_approvals w using (change_id) left join pharmacies p using (pharmacy_id)
          where c.closed_at is null and w.approved_at is null
          order by c.seq limit $1",

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Puts the database back to where it was at row `seq`, the checkpoints in the bucket aside.
-async fn restore_to(api: &TestApi, seq: i64) {
+pub async fn restore_to(api: &TestApi, seq: i64) {
     let mut tx = api.db.begin().await.unwrap();
     for statement in [
         "set local session_replication_role = replica".to_owned(),

@@ -22,6 +22,7 @@ mod places;
 mod presence;
 mod reconciling;
 mod refusals;
+mod recovered;
 mod retention;
 mod revocation;
 mod sealed_uploads;

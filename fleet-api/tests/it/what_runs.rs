@@ -187,6 +187,9 @@ async fn a_wish_of_somebody_else_is_recorded_and_what_was_applied_is_written_bac
         json!([verdict("someone", "applied", &Value::Null), verdict(&id, "applied", &Value::Null)]);
     report(&api, "192.168.66.6/24", &verdicts).await;
     assert_ne!(device(&api).await["driftSince"], Value::Null);
+    let told = api.change("someone").await;
+    assert_eq!((&told["state"], &told["recovered"]), (&json!("applied"), &json!(true)));
+    assert_eq!(told["requestedBy"], "unknown");
     let verdicts = json!([verdict(&back, "applied", &Value::Null), verdicts[0], verdicts[1]]);
     report(&api, "192.168.10.20/24", &verdicts).await;
     assert_eq!(api.state(&back).await, "applied");

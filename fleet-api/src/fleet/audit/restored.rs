@@ -1,11 +1,12 @@
 //! After a restore the log goes on behind what was lost: a signed record names the range, and stands where the
 //! range ends. Somebody has to say so, or cutting off the log's tail would go unnoticed.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::Acquire;
+use sqlx::{Acquire, PgConnection};
 
 use super::{
-    Entry,
+    Audit, Entry,
     chain::{last_hash, newest},
     hash::{self, Hash},
     keys::{Keys, Signed},
@@ -59,6 +60,28 @@ impl Restored {
 fn message(lost: (i64, i64), here: &Hash, gone: &Hash) -> String {
     let (from, to) = lost;
     format!("recehub audit restored v1\n{from}\n{to}\n{}\n{}\n", hex::encode(here), hex::encode(gone))
+}
+
+/// Between when and when what was written down is lost, for each restore that a signed record tells of. None: the
+/// log ends before a checkpoint, and nobody has said yet whether that was a restore.
+pub async fn lost_times(
+    audit: &Audit,
+    db: &mut PgConnection,
+) -> anyhow::Result<Option<Vec<(DateTime<Utc>, DateTime<Utc>)>>> {
+    let ends = audit_chain::head(db).await?.map_or(0, |head| head.seq);
+    if newest(audit, db).await?.is_some_and(|known| known.seq > ends) {
+        return Ok(None);
+    }
+    let mut times = Vec::new();
+    for record in audit_chain::restores(db).await? {
+        let (from, since) =
+            record.before.as_ref().map_or((1, DateTime::UNIX_EPOCH), |link| (link.seq + 1, link.chained_at));
+        let here = last_hash(record.before)?;
+        if Restored::explains(&record.after, from, record.seq, &here, &audit.keys).is_some() {
+            times.push((since, record.at));
+        }
+    }
+    Ok(Some(times))
 }
 
 impl Fleet {
