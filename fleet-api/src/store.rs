@@ -25,6 +25,7 @@ pub mod slack_jobs;
 pub mod slack_messages;
 pub mod stats;
 pub mod steps;
+pub mod takeovers;
 pub mod things;
 pub mod upload_seals;
 pub mod uploads;

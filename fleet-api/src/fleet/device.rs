@@ -19,6 +19,8 @@ pub struct Device {
     pub drift_since: Option<DateTime<Utc>>,
     /// When a wish that is not ours was last found in its shadow.
     pub foreign_desired_at: Option<DateTime<Utc>>,
+    /// When two clients with its certificate were last seen to throw each other out.
+    pub duplicate_client_at: Option<DateTime<Utc>>,
     /// None: it has never been connected, as far as anybody knows.
     pub connection: Option<Connection>,
     /// When anything was last heard of it.

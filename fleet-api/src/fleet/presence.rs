@@ -6,14 +6,21 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta};
 use device_model::thing_name::ThingName;
 use serde::Deserialize;
-use sqlx::Acquire;
+use sqlx::{Acquire, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    fleet::Fleet,
-    store::{leadership, presence},
+    fleet::{Fleet, actor::Actor, audit::Entry},
+    store::{audit_entries, leadership, presence, takeovers},
 };
+
+/// What AWS says of a connection that ended because another client came with its name.
+pub const DUPLICATE_CLIENTID: &str = "DUPLICATE_CLIENTID";
+/// Two connections of one name that are thrown out within this threw each other out.
+const SHORTLY: TimeDelta = TimeDelta::minutes(10);
+/// Whoever goes on with it is told of once; again, if it begins anew after this.
+const QUIET: TimeDelta = TimeDelta::hours(1);
 
 /// A large fleet has hundreds of pages, and the account takes so many calls a second.
 const BETWEEN_PAGES: Duration = Duration::from_millis(150);
@@ -60,12 +67,37 @@ impl Fleet {
             at,
             reason: reason.map(str::to_owned),
         };
-        let mut db = self.db().acquire().await?;
-        let new = presence::take(&mut db, &event.client_id, &taken).await?;
-        if new && reason == Some("DUPLICATE_CLIENTID") {
-            // A box that lost its line does this to itself; one that does it again and again is two boxes.
-            tracing::warn!(thing.name = %event.client_id, "a second connection took the place of the first");
+        let mut tx = self.db().begin().await?;
+        let db = tx.acquire().await?;
+        presence::take(db, &event.client_id, &taken).await?;
+        // Whether or not the end is news: the newer connection is often told of first.
+        if !taken.connected && reason == Some(DUPLICATE_CLIENTID) {
+            self.thrown_out(db, &event.client_id, &taken).await?;
         }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A box that lost its line throws its own old connection out; two boxes with one certificate throw each
+    /// other out again and again.
+    async fn thrown_out(
+        &self,
+        db: &mut PgConnection,
+        thing: &ThingName,
+        ended: &presence::Event,
+    ) -> Result<(), ApiError> {
+        if !takeovers::take(db, thing, &ended.session, ended.at, (SHORTLY, QUIET)).await? {
+            return Ok(());
+        }
+        tracing::error!(
+            thing.name = %thing,
+            "{DUPLICATE_CLIENTID}: two clients throw each other out as `{thing}`: was its certificate copied?"
+        );
+        metrics::counter!("recehub_duplicate_clients_total").increment(1);
+        let by = Actor::system();
+        let mut entry = Entry::new(self.clock().now(), &by, "device.duplicate_client").of(thing);
+        entry.reason = Some(DUPLICATE_CLIENTID);
+        audit_entries::add(db, &entry).await?;
         Ok(())
     }
 }

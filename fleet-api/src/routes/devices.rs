@@ -50,6 +50,8 @@ pub struct DeviceView {
     drift_since: Option<DateTime<Utc>>,
     /// When a wish that is not ours was last found in its shadow.
     foreign_desired_at: Option<DateTime<Utc>>,
+    /// When two clients with its certificate last threw each other out: a copy of the certificate, most likely.
+    duplicate_client_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
@@ -78,7 +80,7 @@ pub struct Listing {
     tag: Option<String>,
     state: Option<DeviceState>,
     online: Option<bool>,
-    /// An alarm that the box raises, such as `DISK_LOW`.
+    /// An alarm that the box raises, such as `DISK_LOW`; or `DUPLICATE_CLIENTID`, of the last day.
     alarm: Option<String>,
     cursor: Option<String>,
     limit: Option<i64>,
@@ -236,6 +238,7 @@ impl From<Device> for DeviceView {
             reported_at: device.reported_at,
             drift_since: device.drift_since,
             foreign_desired_at: device.foreign_desired_at,
+            duplicate_client_at: device.duplicate_client_at,
             created_at: device.created_at,
         }
     }

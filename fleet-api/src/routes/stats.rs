@@ -38,6 +38,8 @@ pub struct DeviceStats {
     never_connected: i64,
     drifting: i64,
     with_alarm: i64,
+    /// Boxes of whose certificate there seem to be two, within a day.
+    duplicate_clients: i64,
     with_backlog: i64,
     /// Prescriptions that boxes hold and the cloud has not.
     backlog: i64,
@@ -80,6 +82,7 @@ impl From<Stats> for StatsView {
                 never_connected: boxes.never_connected,
                 drifting: boxes.drifting,
                 with_alarm: boxes.with_alarm,
+                duplicate_clients: boxes.duplicate_clients,
                 with_backlog: boxes.with_backlog,
                 backlog: boxes.waiting,
                 backlog_oldest_at: boxes.oldest_waiting_at,

@@ -5,7 +5,7 @@ use device_model::{status::Status, thing_name::ThingName};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{presence::DEBOUNCE, things::readable};
+use super::{presence::DEBOUNCE, takeovers::ALARMING, things::readable};
 use crate::fleet::device::{Connection, Device, DeviceState, Pharmacy};
 
 /// Which boxes are listed.
@@ -20,7 +20,7 @@ pub struct Filter {
     pub tag: Option<String>,
     pub state: Option<DeviceState>,
     pub online: Option<bool>,
-    /// An alarm that the box raises.
+    /// An alarm that the box raises, or `DUPLICATE_CLIENTID`.
     pub alarm: Option<String>,
     /// Only names after this one.
     pub after: String,
@@ -35,7 +35,7 @@ pub async fn find(
 ) -> sqlx::Result<Option<Device>> {
     let row = sqlx::query_as!(
         Row,
-        "select t.name, t.created_at, t.reported, t.reported_at, t.drift_since, t.foreign_desired_at, t.tags,
+        "select t.name, t.created_at, t.reported, t.reported_at, t.drift_since, t.foreign_desired_at, t.duplicate_client_at, t.tags,
              t.connected, t.connection_at, t.disconnected_at, t.disconnect_reason, t.seen_at, t.status, t.status_at,
              t.connected or coalesce(t.disconnected_at > $2, false) and t.connected is not null as online,
              a.from_at as \"stands_since?\", p.code as \"code?\",
@@ -60,7 +60,7 @@ pub async fn list(db: &mut PgConnection, filter: &Filter, now: DateTime<Utc>) ->
     let certificate = filter.state.map(DeviceState::certificate);
     let rows = sqlx::query_as!(
         Row,
-        "select t.name, t.created_at, t.reported, t.reported_at, t.drift_since, t.foreign_desired_at, t.tags,
+        "select t.name, t.created_at, t.reported, t.reported_at, t.drift_since, t.foreign_desired_at, t.duplicate_client_at, t.tags,
              t.connected, t.connection_at, t.disconnected_at, t.disconnect_reason, t.seen_at, t.status, t.status_at,
              t.connected or coalesce(t.disconnected_at > $9, false) and t.connected is not null as online,
              a.from_at as \"stands_since?\", p.code as \"code?\",
@@ -82,7 +82,8 @@ pub async fn list(db: &mut PgConnection, filter: &Filter, now: DateTime<Utc>) ->
                 (select min(status) from certificates c where c.thing = t.name), 'none'))
            and ($7::boolean is null
                 or $7 = (coalesce(t.connected, false) or coalesce(t.disconnected_at > $9, false)))
-           and ($8::text is null or t.status->'alarms' @> to_jsonb($8::text))
+           and ($8::text is null or t.status->'alarms' @> to_jsonb($8::text)
+                or $8 = 'DUPLICATE_CLIENTID' and t.duplicate_client_at > $11)
          order by t.name limit $10",
         filter.after,
         filter.pharmacy,
@@ -94,6 +95,7 @@ pub async fn list(db: &mut PgConnection, filter: &Filter, now: DateTime<Utc>) ->
         filter.alarm,
         now - DEBOUNCE,
         filter.limit,
+        now - ALARMING,
     )
     .fetch_all(db)
     .await?;
@@ -113,6 +115,7 @@ struct Row {
     reported_at: Option<DateTime<Utc>>,
     drift_since: Option<DateTime<Utc>>,
     foreign_desired_at: Option<DateTime<Utc>>,
+    duplicate_client_at: Option<DateTime<Utc>>,
     tags: Vec<String>,
     connected: Option<bool>,
     connection_at: Option<DateTime<Utc>>,
@@ -168,6 +171,7 @@ impl Row {
             reported_at: self.reported_at,
             drift_since: self.drift_since,
             foreign_desired_at: self.foreign_desired_at,
+            duplicate_client_at: self.duplicate_client_at,
             connection,
             seen_at: self.seen_at,
             status: self.status.and_then(|status| serde_json::from_value::<Status>(status).ok()),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::presence::DEBOUNCE;
+use super::{presence::DEBOUNCE, takeovers::ALARMING};
 
 #[derive(Debug, Clone, Default)]
 pub struct Boxes {
@@ -15,6 +15,7 @@ pub struct Boxes {
     pub never_connected: i64,
     pub drifting: i64,
     pub with_alarm: i64,
+    pub duplicate_clients: i64,
     pub with_backlog: i64,
     /// Prescriptions that boxes hold and the cloud has not.
     pub waiting: i64,
@@ -54,6 +55,7 @@ pub async fn boxes(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Bo
              count(*) filter (where connected is null) as \"never_connected!\",
              count(*) filter (where drift_since is not null) as \"drifting!\",
              count(*) filter (where jsonb_array_length(status->'alarms') > 0) as \"with_alarm!\",
+             count(*) filter (where duplicate_client_at > $2) as \"duplicate_clients!\",
              count(*) filter (where (backlog->>'count')::numeric > 0) as \"with_backlog!\",
              coalesce(sum((backlog->>'count')::numeric), 0)::bigint as \"waiting!\",
              coalesce(sum((backlog->>'quarantined')::numeric), 0)::bigint as \"quarantined!\",
@@ -62,6 +64,7 @@ pub async fn boxes(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Bo
                  as oldest_certificate_days
          from told",
         now - DEBOUNCE,
+        now - ALARMING,
     )
     .fetch_one(db)
     .await

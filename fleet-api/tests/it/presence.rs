@@ -215,3 +215,68 @@ async fn a_box_that_is_connected_and_silent_is_looked_at(db: PgPool) {
     status::pass(&api.fleet).await.unwrap();
     assert_eq!(it.shown().await["status"]["agentVersion"], "0.1.0");
 }
+
+/// Another client came with the name of `session`.
+async fn thrown_out(it: &Box<'_>, session: &str, version: i64, at: DateTime<Utc>) {
+    let body = json!({"clientId": "tenpo-0042", "timestamp": at.timestamp_millis(), "eventType": "disconnected",
+        "sessionIdentifier": session, "principalIdentifier": "ab", "versionNumber": version,
+        "disconnectReason": "DUPLICATE_CLIENTID", "clientInitiatedDisconnect": false});
+    it.told(body).await.expect(204);
+}
+
+async fn alarms(api: &TestApi) -> usize {
+    let audit = api.get("/v1/audit?thing=tenpo-0042&limit=200").await.expect(200);
+    let entries = audit["items"].as_array().unwrap().iter();
+    entries.filter(|entry| entry["action"] == "device.duplicate_client").count()
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn two_clients_that_throw_each_other_out_are_one_alarm(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let it = Box { api: &api };
+    let (start, second) = (api.now(), TimeDelta::seconds(1));
+    it.event("connected", "a", 0, start).await;
+
+    // The newer connection is told of first, and the end of the older one twice: that may be a box on a bad line.
+    it.event("connected", "b", 1, start + second).await;
+    thrown_out(&it, "a", 0, start + second).await;
+    thrown_out(&it, "a", 0, start + second).await;
+    assert_eq!((alarms(&api).await, it.shown().await["duplicateClientAt"].clone()), (0, Value::Null));
+
+    for (number, session) in ["b", "c", "d", "e"].iter().enumerate() {
+        let version = i64::try_from(number).unwrap() + 1;
+        thrown_out(&it, session, version, start + second * (i32::try_from(number).unwrap() + 2)).await;
+    }
+    assert_eq!(alarms(&api).await, 1);
+    assert_eq!(it.shown().await["duplicateClientAt"], "2026-11-22T00:00:05Z");
+    let listed = api.get("/v1/devices?alarm=DUPLICATE_CLIENTID").await.expect(200);
+    assert_eq!(listed["items"][0]["thing"], "tenpo-0042");
+    assert_eq!(api.get("/v1/stats").await.expect(200)["devices"]["duplicateClients"], 1);
+
+    // It begins anew another day.
+    api.wait(TimeDelta::days(2));
+    let listed = api.get("/v1/devices?alarm=DUPLICATE_CLIENTID").await.expect(200);
+    assert_eq!(listed["items"], json!([]));
+    thrown_out(&it, "f", 9, api.now()).await;
+    assert_eq!(alarms(&api).await, 1);
+    thrown_out(&it, "g", 10, api.now() + second).await;
+    assert_eq!(alarms(&api).await, 2);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_box_that_throws_itself_out_now_and_then_is_no_alarm(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register("tenpo-0042").await;
+    let it = Box { api: &api };
+    let (start, apart) = (api.now(), TimeDelta::minutes(11));
+    api.wait(TimeDelta::hours(2));
+
+    for number in 0..4_i32 {
+        thrown_out(&it, &format!("s{number}"), number.into(), start + apart * number).await;
+    }
+    // One that comes an hour late is near none of the others.
+    thrown_out(&it, "s0", 0, start).await;
+
+    assert_eq!((alarms(&api).await, it.shown().await["duplicateClientAt"].clone()), (0, Value::Null));
+}

@@ -6,7 +6,7 @@ use rumqttc::{
     AsyncClient, Event, Incoming, MqttOptions, QoS, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use serde_json::json;
-use testbed::{Testbed, boxes::RecehubBox};
+use testbed::{Testbed, boxes::RecehubBox, wait::until};
 
 use crate::support::{
     BOUND, Bucket, bed,
@@ -182,6 +182,41 @@ async fn a_revoked_box_is_out_at_its_next_request() {
     let (_mqtt, mut events) = mqtt_of(&bed, &bed.boxes[0], &client.thing);
     assert!(next(&mut events).await.is_err());
     assert_eq!(uploads(&bed, &client.thing, 1).await.len(), 1);
+    bed.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copied_certificate_is_one_alarm() {
+    let bed = bed(1).await;
+    let one = &bed.boxes[0];
+    let path = format!("/v1/devices/{}", one.thing);
+    until("the box is connected", BOUND, || async {
+        Ok((bed.api.get(&path).await?["online"] == true).then_some(()))
+    })
+    .await
+    .unwrap();
+    assert!(bed.api.get(&path).await.unwrap()["duplicateClientAt"].is_null());
+
+    // Whoever has the copy comes back whenever the box has thrown him out.
+    let mut rounds = 0;
+    until("the alarm stands, and he goes on", BOUND * 3, || {
+        rounds += 1;
+        let (bed, path) = (&bed, &path);
+        async move {
+            let (_client, mut events) = mqtt_of(bed, one, &one.thing);
+            while next(&mut events).await.is_ok() {}
+            let device = bed.api.get(path).await?;
+            Ok((rounds > 4 && device["duplicateClientAt"].is_string()).then_some(()))
+        }
+    })
+    .await
+    .unwrap();
+
+    let log = bed.api.get(&format!("/v1/audit?thing={}&limit=200", one.thing)).await.unwrap();
+    let alarms = log["items"].as_array().unwrap().iter();
+    assert_eq!(alarms.filter(|entry| entry["action"] == "device.duplicate_client").count(), 1, "{log:#}");
+    let listed = bed.api.get("/v1/devices?alarm=DUPLICATE_CLIENTID").await.unwrap();
+    assert_eq!(listed["items"][0]["thing"], one.thing.as_str());
     bed.stop().await.unwrap();
 }
 
