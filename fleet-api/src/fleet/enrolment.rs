@@ -1,13 +1,9 @@
 //! How a box gets its certificate.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use device_model::{
-    enrolment::{EnrollAnswer, EnrollRequest, SEALING_KEY_CONTEXT, SealingKey},
-    thing_name::ThingName,
-};
+use device_model::enrolment::{EnrollAnswer, EnrollRequest, SEALING_KEY_CONTEXT, SealingKey};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use sqlx::Acquire;
 use x509_parser::{
     certification_request::X509CertificationRequest, oid_registry::OID_EC_P256, pem::parse_x509_pem,
@@ -22,10 +18,7 @@ use crate::{
         audit::Entry,
         secret,
     },
-    store::{
-        audit_entries, certificates,
-        enrolment_codes::{self, Used},
-    },
+    store::{audit_entries, certificates, enrolment_codes},
 };
 
 /// A P-256 request has less than 1 KB.
@@ -52,13 +45,11 @@ impl Fleet {
     ) -> Result<EnrollAnswer, ApiError> {
         let key = request_key(&request.csr)?;
         let sealing_key = request.sealing_key.as_ref().map(|given| vouched_for(given, &key)).transpose()?;
-        let keys_hash = Sha256::new().chain_update(&key).chain_update(sealing_key.as_deref().unwrap_or(&[]));
-        let keys_hash = keys_hash.finalize().to_vec();
         let (now, thing, code) = (self.clock().now(), request.thing, secret::hash(&request.code));
         let mut tx = self.db().begin().await?;
         let db = tx.acquire().await?;
         let held = enrolment_codes::hold(db, &code, &thing, now).await?;
-        if held.ok_or(ApiError::EnrolmentRefused)?.is_some() {
+        if held != Some(false) {
             return Err(ApiError::EnrolmentRefused);
         }
         let policy = &self.parts.rules.box_policy;
@@ -66,11 +57,10 @@ impl Fleet {
         // The code is good again if this fails: the transaction ends without it.
         let issued = issued.map_err(|error| ApiError::unavailable("AWS IoT Core", error))?;
         let issued = issued.ok_or_else(|| ApiError::malformed("AWS IoT Core does not take the request"))?;
-        let used = Used { keys_hash, certificate_id: issued.certificate_id, certificate_pem: issued.pem };
         let kept = async {
-            let id = used.certificate_id.as_str();
+            let id = issued.certificate_id.as_str();
             certificates::add(db, id, &thing, sealing_key.as_deref(), now).await?;
-            enrolment_codes::use_up(db, &code, &used, now).await?;
+            enrolment_codes::use_up(db, &code, id, now).await?;
             let by =
                 Actor { ip, ..Actor::new(format!("thing:{thing}"), Proof::EnrolmentCode, Origin::Device) };
             let mut entry = Entry::new(now, &by, "device.enrolled").of(&thing);
@@ -83,18 +73,14 @@ impl Fleet {
         };
         if let Err(error) = kept {
             // Nobody knows this certificate: it must not stay good.
-            if let Err(error) = self.parts.things.revoke(&used.certificate_id).await {
+            if let Err(error) = self.parts.things.revoke(&issued.certificate_id).await {
                 tracing::error!(error = format!("{error:#}"), "a stray certificate stayed active");
             }
             return Err(error.into());
         }
         tracing::info!(thing.name = %thing, "`{thing}` has its certificate");
-        Ok(answer(thing, used))
+        Ok(EnrollAnswer { thing, certificate_id: issued.certificate_id, certificate_pem: issued.pem })
     }
-}
-
-fn answer(thing: ThingName, used: Used) -> EnrollAnswer {
-    EnrollAnswer { thing, certificate_id: used.certificate_id, certificate_pem: used.certificate_pem }
 }
 
 /// The public key of a signing request: P-256, and its holder signed the request.

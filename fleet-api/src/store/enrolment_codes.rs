@@ -32,51 +32,38 @@ pub async fn add(
     Ok(())
 }
 
-/// What a code was used for.
-#[derive(Debug)]
-pub struct Used {
-    pub keys_hash: Vec<u8>,
-    pub certificate_id: String,
-    pub certificate_pem: String,
-}
-
-/// Holds the code until the transaction ends. None: it is none, has expired or is another thing's;
-/// `Some(None)`: nobody has used it yet.
+/// Holds the code until the transaction ends. None: it is none, has expired or is another thing's; else whether
+/// it was used.
 #[tracing::instrument(name = "db.enrolment_codes.hold", skip_all, fields(thing.name = %thing))]
 pub async fn hold(
     db: &mut PgConnection,
     code_hash: &[u8],
     thing: &ThingName,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Option<Used>>> {
-    let row = sqlx::query!(
-        "select keys_hash, certificate_id, certificate_pem from enrolment_codes
+) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar!(
+        "select used_at is not null as \"used!\" from enrolment_codes
          where code_hash = $1 and thing = $2 and expires_at > $3 for update",
         code_hash,
         thing.as_str(),
         now,
-    );
-    Ok(row.fetch_optional(db).await?.map(|row| {
-        let (keys_hash, certificate_id) = (row.keys_hash?, row.certificate_id?);
-        Some(Used { keys_hash, certificate_id, certificate_pem: row.certificate_pem? })
-    }))
+    )
+    .fetch_optional(db)
+    .await
 }
 
 #[tracing::instrument(name = "db.enrolment_codes.use_up", skip_all)]
 pub async fn use_up(
     db: &mut PgConnection,
     code_hash: &[u8],
-    used: &Used,
+    certificate_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update enrolment_codes set used_at = $2, keys_hash = $3, certificate_id = $4, certificate_pem = $5
-         where code_hash = $1 and used_at is null",
+        "update enrolment_codes set used_at = $2, certificate_id = $3 where code_hash = $1 and used_at is null",
         code_hash,
         now,
-        used.keys_hash,
-        used.certificate_id,
-        used.certificate_pem,
+        certificate_id,
     )
     .execute(db)
     .await?;
