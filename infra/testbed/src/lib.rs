@@ -12,6 +12,7 @@ pub mod aws;
 pub mod boxes;
 pub mod chaos;
 pub mod cloud;
+pub mod crowd;
 pub mod ext4;
 pub mod lab;
 pub mod line;

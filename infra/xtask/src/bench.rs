@@ -40,7 +40,7 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
         }
         _ => {
             bail!(
-                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads]` `line` or `audit`"
+                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads|memory]`, `line` or `audit`"
             )
         }
     }

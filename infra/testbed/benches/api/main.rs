@@ -7,17 +7,20 @@ mod clients;
 mod fleet;
 mod uploads;
 
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::json;
-use testbed::Testbed;
+use testbed::{Testbed, crowd};
 
 use crate::clients::{CLIENTS, measured};
 
 /// Boxes in the fleet.
 const BOXES: usize = 10_000;
+/// Uploads that come together, and their size.
+const MANY: usize = 64;
+const LARGE: usize = 50_000_000;
 /// As many as a page has, unless it is asked for more.
 const PAGE: usize = 50;
 
@@ -30,8 +33,8 @@ async fn main() -> Result<()> {
         .context("a TLS provider is set already")?;
     let only: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let wanted = |part: &str| only.is_empty() || only.iter().any(|word| word == part);
-    let bed = Testbed::for_bench(1, Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;
-    fleet::fill(&bed.database_url(), BOXES).await?;
+    let mut bed = Testbed::for_bench(1, Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;
+    fleet::fill(&bed.superuser_url(), BOXES).await?;
     println!("\n{BOXES} boxes, {CLIENTS} clients");
     if wanted("list") {
         let figures = measured(async |client, turn| {
@@ -53,8 +56,32 @@ async fn main() -> Result<()> {
         });
         println!("PUT lan, accepted: {} (goal: 300/s)", figures.await?);
     }
+    if wanted("uploads") || wanted("memory") {
+        fleet::sessions(&bed.superuser_url(), MANY.max(CLIENTS)).await?;
+    }
     if wanted("uploads") {
         uploads::compare(&bed).await?;
     }
+    if wanted("memory") {
+        memory(&mut bed).await?;
+    }
     bed.stop().await
+}
+
+/// What the API holds while a whole crowd sends it large files.
+async fn memory(bed: &mut Testbed) -> Result<()> {
+    let api = bed.processes().into_iter().find(|(name, _)| name == "fleet-api");
+    let (_, api) = api.context("the fleet API does not run")?;
+    let (before, _) = crowd::memory(api)?;
+    let begun = Instant::now();
+    let who = |number| (fleet::thing(number), format!("bench-session-{number}"));
+    crowd::upload(bed, MANY, LARGE, who).await?;
+    let (after, most) = crowd::memory(api)?;
+    let [before, most, after] = [before, most, after].map(|bytes| bytes as f64 / 1e6);
+    println!(
+        "{MANY} uploads of 50 MB at once, in {:.0} s with hashing them: {before:.0} MB before, {most:.0} MB at most, \
+         {after:.0} MB after (goal: flat)",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
 }

@@ -9,15 +9,11 @@ use device_model::upload::{
 use reqwest::{Method, header};
 use testbed::{Testbed, aws};
 
-use crate::{
-    clients::{CLIENTS, measured},
-    fleet,
-};
+use crate::{clients::measured, fleet};
 
 const SIZE: usize = 5 * 1024;
 
 pub async fn compare(bed: &Testbed) -> Result<()> {
-    fleet::sessions(&bed.database_url(), CLIENTS).await?;
     let (s3, bucket) = (aws::s3_as_admin(bed), bed.cloud.output("BucketName")?);
     let raw = measured(async |client, turn| {
         let body = ByteStream::from(content(client, turn, b'r'));

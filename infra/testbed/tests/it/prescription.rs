@@ -5,9 +5,11 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
 };
 
-use testbed::{boxes::RecehubBox, wait::until};
+use testbed::{boxes::RecehubBox, crowd, wait::until};
 
-use crate::support::{BOUND, Bucket, bed, box_status, database_text, folder_bytes, holds, save, uploads};
+use crate::support::{
+    BOUND, Bucket, bed, box_client::BoxClient, box_status, database_text, folder_bytes, holds, save, uploads,
+};
 
 #[tokio::test]
 async fn a_saved_file_is_in_s3_with_a_ledger_row_and_a_receipt() {
@@ -170,4 +172,26 @@ async fn current_content(bucket: &Bucket, items: &[serde_json::Value]) -> Vec<u8
     let current: Vec<_> = items.iter().filter(|item| item["current"] == true).collect();
     assert_eq!(current.len(), 1, "one content of a path is current");
     bucket.content(current[0]["objectKey"].as_str().unwrap()).await
+}
+
+/// Far fewer bytes than the benchmark's, for a test: `cargo xtask bench api memory` sends 64 times 50 MB.
+#[tokio::test]
+async fn sixty_four_large_prescriptions_at_once_are_never_held_whole() {
+    const MANY: usize = 64;
+    const SIZE: usize = 8 * 1024 * 1024;
+    let mut bed = bed(1).await;
+    bed.boxes[0].stop_agent().await.unwrap();
+    let client = BoxClient::of(&bed, &bed.boxes[0]);
+    let (thing, token) = (client.thing.clone(), client.log_in().await.unwrap());
+    let api = bed.processes().into_iter().find(|(name, _)| name == "fleet-api").unwrap().1;
+    let (before, _) = crowd::memory(api).unwrap();
+
+    crowd::upload(&bed, MANY, SIZE, |_| (thing.clone(), token.clone())).await.unwrap();
+
+    let (_, most) = crowd::memory(api).unwrap();
+    let grown = most.saturating_sub(before);
+    println!("{before} bytes before, {most} at most");
+    assert!(grown < (MANY * SIZE / 8) as u64, "{before} bytes before, {most} at most");
+    assert_eq!(Bucket::of(&bed).keys().await.len(), MANY);
+    bed.stop().await.unwrap();
 }
