@@ -86,7 +86,7 @@ pub enum ApiError {
     TokenExists,
     #[error("no API token has this name")]
     UnknownToken,
-    #[error("the thing's settings are not those of the ETag any more")]
+    #[error("it is not what the ETag stands for any more")]
     EtagMismatch,
     #[error("this Idempotency-Key was used for another request")]
     IdempotencyKeyReused,

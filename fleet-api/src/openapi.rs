@@ -28,7 +28,7 @@ use crate::{
                        told 401 before anything else."
     ),
     paths(
-        pharmacies::list, pharmacies::add, pharmacies::one, places::of_pharmacy,
+        pharmacies::list, pharmacies::add, pharmacies::one, pharmacies::edit, places::of_pharmacy,
         devices::list, devices::register, devices::one, devices::revoke, places::replace, places::move_box,
         places::of_box, places::tag, lan::show, lan::change,
         changes::list, changes::one, changes::cancel, changes::retry, changes::revert,
@@ -105,7 +105,9 @@ struct Refusals;
 impl Modify for Refusals {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for item in document.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.put, &mut item.post].into_iter().flatten() {
+            for operation in
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.patch].into_iter().flatten()
+            {
                 refusals(operation);
             }
         }

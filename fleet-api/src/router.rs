@@ -50,7 +50,7 @@ pub fn router(fleet: Fleet, slack: Router) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/v1/pharmacies", get(pharmacies::list).post(pharmacies::add))
-        .route("/v1/pharmacies/{code}", get(pharmacies::one))
+        .route("/v1/pharmacies/{code}", get(pharmacies::one).patch(pharmacies::edit))
         .route("/v1/pharmacies/{code}/assignments", get(places::of_pharmacy))
         .route("/v1/devices", get(devices::list).post(devices::register))
         .route("/v1/devices/{thing}", get(devices::one))

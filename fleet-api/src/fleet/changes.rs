@@ -269,7 +269,7 @@ fn etag(lan: &Value) -> String {
     format!("\"{}\"", hex::encode(&hash[..16]))
 }
 
-fn etag_matches(wanted: &str, etag: &str) -> bool {
+pub(super) fn etag_matches(wanted: &str, etag: &str) -> bool {
     let mut listed = wanted.split(',').map(str::trim);
     listed.any(|one| one == "*" || one == etag)
 }

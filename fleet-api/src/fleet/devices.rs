@@ -1,23 +1,16 @@
-//! Boxes and the pharmacies they stand in.
+//! Boxes: made, found and listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_model::{
     fault::{FaultCode, Faults},
     thing_name::ThingName,
 };
-use serde_json::json;
 use sqlx::Acquire;
 
 use crate::{
     error::ApiError,
-    fleet::{
-        Fleet,
-        actor::Actor,
-        audit::Entry,
-        device::{Device, Pharmacy},
-        secret,
-    },
-    store::{self, audit_entries, certificates, devices, enrolment_codes, pharmacies, things},
+    fleet::{Fleet, actor::Actor, audit::Entry, device::Device, secret},
+    store::{audit_entries, certificates, devices, enrolment_codes, pharmacies, things},
 };
 
 const CODE_HOURS: i64 = 24;
@@ -104,63 +97,4 @@ impl Fleet {
         };
         Ok(devices::list(&mut db, &filter, now).await?)
     }
-
-    #[tracing::instrument(name = "fleet.add_pharmacy", skip_all)]
-    pub async fn add_pharmacy(&self, pharmacy: Pharmacy, by: &Actor) -> Result<Pharmacy, ApiError> {
-        let mut faults = Faults::default();
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        match pharmacy.code.as_str() {
-            "" => faults.add("code", FaultCode::Required),
-            code if code.len() > 64 => faults.add("code", FaultCode::TooLong { max: 64 }),
-            code if !code.chars().all(allowed) => faults.add("code", FaultCode::BadCharacter),
-            _ => {}
-        }
-        for (field, text) in fields(&pharmacy) {
-            if text.chars().count() > 200 {
-                faults.add(field, FaultCode::TooLong { max: 200 });
-            } else if text.chars().any(char::is_control) {
-                faults.add(field, FaultCode::BadCharacter);
-            }
-        }
-        if pharmacy.name.trim().is_empty() {
-            faults.add("name", FaultCode::Required);
-        }
-        let pharmacy = faults.unless_any(pharmacy)?;
-        let now = self.clock().now();
-        let mut tx = self.db().begin().await?;
-        pharmacies::add(&mut tx, &pharmacy, now).await.map_err(|error| match store::constraint(&error) {
-            Some("pharmacies_code_unique") => ApiError::PharmacyExists(pharmacy.code.clone()),
-            _ => error.into(),
-        })?;
-        let mut entry = Entry::new(now, by, "pharmacy.added");
-        entry.pharmacy = Some(&pharmacy.code);
-        entry.after = Some(json!({"code": pharmacy.code, "name": pharmacy.name}));
-        audit_entries::add(&mut tx, &entry).await?;
-        tx.commit().await?;
-        Ok(pharmacy)
-    }
-
-    pub async fn pharmacy(&self, code: &str) -> Result<Pharmacy, ApiError> {
-        let mut db = self.db().acquire().await?;
-        let pharmacy = pharmacies::find(&mut db, code).await?;
-        pharmacy.ok_or_else(|| ApiError::UnknownPharmacy(code.to_owned()))
-    }
-
-    /// By code, after `after`.
-    pub async fn pharmacies(&self, after: &str, limit: i64) -> Result<Vec<Pharmacy>, ApiError> {
-        let mut db = self.db().acquire().await?;
-        Ok(pharmacies::list(&mut db, after, limit).await?)
-    }
-}
-
-fn fields(pharmacy: &Pharmacy) -> impl Iterator<Item = (&'static str, &str)> {
-    let optional = [
-        ("kana", &pharmacy.kana),
-        ("customerNumber", &pharmacy.customer_number),
-        ("phone", &pharmacy.phone),
-        ("openingHours", &pharmacy.opening_hours),
-        ("receiptComputerVendor", &pharmacy.receipt_computer_vendor),
-    ];
-    let optional = optional.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)));
-    std::iter::once(("name", pharmacy.name.as_str())).chain(optional)
 }

@@ -3,16 +3,17 @@
 use axum::{
     Json as Answer,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Json, Page, Path, Query, limit, position};
 use crate::{
-    auth::{Admin, Reader},
+    auth::{Admin, Changer, Reader},
     error::ApiError,
-    fleet::{Fleet, device::Pharmacy},
+    fleet::{Fleet, device::Pharmacy, pharmacies::Edit},
 };
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -25,6 +26,36 @@ pub struct PharmacyView {
     phone: Option<String>,
     opening_hours: Option<String>,
     receipt_computer_vendor: Option<String>,
+}
+
+/// What is to be another way. Left out: it stays; null: it is taken away, which a name is not.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct PharmacyEdit {
+    #[serde(deserialize_with = "told")]
+    #[schema(value_type = String, required = false)]
+    name: Option<Option<String>>,
+    #[serde(deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    kana: Option<Option<String>>,
+    #[serde(deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    customer_number: Option<Option<String>>,
+    #[serde(deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    phone: Option<Option<String>>,
+    #[serde(deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    opening_hours: Option<Option<String>>,
+    #[serde(deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    receipt_computer_vendor: Option<Option<String>>,
+}
+
+/// Null is something other than nothing here.
+fn told<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -86,8 +117,51 @@ pub async fn one(
     _: Reader,
     State(fleet): State<Fleet>,
     Path(code): Path<String>,
-) -> Result<Answer<PharmacyView>, ApiError> {
-    Ok(Answer(fleet.pharmacy(&code).await?.into()))
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(shown(fleet.pharmacy(&code).await?))
+}
+
+#[utoipa::path(
+    patch, path = "/v1/pharmacies/{code}", tag = "pharmacies", operation_id = "pharmacies_edit",
+    params(("code" = String, Path), ("if-match" = Option<String>, Header, description = "The ETag that the edit was made from")),
+    request_body = PharmacyEdit,
+    responses(
+        (status = 200, description = "The pharmacy as it is now", body = PharmacyView),
+        (status = 404, description = "unknown-pharmacy"),
+        (status = 412, description = "etag-mismatch"),
+        (status = 422, description = "unusable-fields"),
+    ),
+    security(("token" = []))
+)]
+pub async fn edit(
+    Changer(by): Changer,
+    State(fleet): State<Fleet>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Map<String, Value>>,
+) -> Result<impl IntoResponse, ApiError> {
+    // An object first: serde would take an empty list for an edit of nothing.
+    let body: PharmacyEdit = serde_json::from_value(body.into())
+        .map_err(|_| ApiError::malformed("the JSON is not of the form that is expected here"))?;
+    let if_match = super::lan::text(&headers, &header::IF_MATCH)?;
+    Ok(shown(fleet.edit_pharmacy(&code, body.into(), if_match.as_deref(), &by).await?))
+}
+
+fn shown(pharmacy: Pharmacy) -> impl IntoResponse + use<> {
+    ([(header::ETAG, pharmacy.etag())], Answer(PharmacyView::from(pharmacy)))
+}
+
+impl From<PharmacyEdit> for Edit {
+    fn from(body: PharmacyEdit) -> Self {
+        Self {
+            name: body.name,
+            kana: body.kana,
+            customer_number: body.customer_number,
+            phone: body.phone,
+            opening_hours: body.opening_hours,
+            receipt_computer_vendor: body.receipt_computer_vendor,
+        }
+    }
 }
 
 impl From<Pharmacy> for PharmacyView {

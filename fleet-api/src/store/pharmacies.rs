@@ -38,6 +38,38 @@ pub async fn find(db: &mut PgConnection, code: &str) -> sqlx::Result<Option<Phar
     .await
 }
 
+/// As [`find`], and nobody edits it until the transaction ends.
+#[tracing::instrument(name = "db.pharmacies.hold", skip_all)]
+pub async fn hold(db: &mut PgConnection, code: &str) -> sqlx::Result<Option<Pharmacy>> {
+    sqlx::query_as!(
+        Pharmacy,
+        "select code, name, kana, customer_number, phone, opening_hours, receipt_computer_vendor
+         from pharmacies where code = $1 for no key update",
+        code,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+#[tracing::instrument(name = "db.pharmacies.edit", skip_all)]
+pub async fn edit(db: &mut PgConnection, pharmacy: &Pharmacy) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update pharmacies set name = $2, kana = $3, customer_number = $4, phone = $5, opening_hours = $6,
+             receipt_computer_vendor = $7
+         where code = $1",
+        pharmacy.code,
+        pharmacy.name,
+        pharmacy.kana,
+        pharmacy.customer_number,
+        pharmacy.phone,
+        pharmacy.opening_hours,
+        pharmacy.receipt_computer_vendor,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// By code, after `after`.
 #[tracing::instrument(name = "db.pharmacies.list", skip_all)]
 pub async fn list(db: &mut PgConnection, after: &str, limit: i64) -> sqlx::Result<Vec<Pharmacy>> {

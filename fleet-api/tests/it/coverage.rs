@@ -29,6 +29,7 @@ const ROUTES: &[(&str, &str, Who)] = &[
     ("GET", "/v1/pharmacies", Who::Reader),
     ("POST", "/v1/pharmacies", Who::Admin),
     ("GET", "/v1/pharmacies/P-1", Who::Reader),
+    ("PATCH", "/v1/pharmacies/P-1", Who::Changer),
     ("GET", "/v1/pharmacies/P-1/assignments", Who::Reader),
     ("GET", "/v1/devices", Who::Reader),
     ("POST", "/v1/devices", Who::Admin),
@@ -99,7 +100,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else(db: PgPool) {
 #[test]
 fn every_route_is_walked_and_stands_in_the_document() {
     let page = include_str!("../../src/router.rs").split("#[cfg(test)]").next().unwrap();
-    let verbs = ["get(", "post(", "put("].map(|verb| page.matches(verb).count());
+    let verbs = ["get(", "post(", "put(", "patch("].map(|verb| page.matches(verb).count());
     // Two more: /iot/events in both its forms, which has a secret and a test of its own.
     assert_eq!(verbs.iter().sum::<usize>(), ROUTES.len() + 2);
 
