@@ -1,5 +1,6 @@
 // The elements of Block Kit a user can work. Each keeps its entry in desk.values as Slack writes it.
 
+import { datepicker, datetimepicker, timepicker } from './moment.js';
 import { h, textNodes } from './text.js';
 
 export function element(part, block, desk) {
@@ -96,24 +97,16 @@ const DRAW = {
 
   radio_buttons: (part, block, desk) => ticks(part, block, desk, 'radio'),
   checkboxes: (part, block, desk) => ticks(part, block, desk, 'checkbox'),
-  datepicker: (part, block, desk) => native(part, block, desk, 'date', 'selected_date'),
-  timepicker: (part, block, desk) => native(part, block, desk, 'time', 'selected_time'),
-  datetimepicker(part, block, desk) {
-    const second = kept(part, block, desk).selected_date_time;
-    const local = second ? new Date((second + 9 * 3600) * 1000).toISOString().slice(0, 16) : '';
-    const box = h('input', { class: 'box', type: 'datetime-local', value: local, onchange: () =>
-      put(part, block, desk, 'selected_date_time', box.value ? Date.parse(box.value + '+09:00') / 1000 : null) });
-    return box;
-  },
+  datepicker: (part, block, desk) =>
+    datepicker(kept(part, block, desk).selected_date, desk.english, (date) => put(part, block, desk, 'selected_date', date)),
+  timepicker: (part, block, desk) =>
+    timepicker(kept(part, block, desk).selected_time, desk.english, (time) => put(part, block, desk, 'selected_time', time)),
+  datetimepicker: (part, block, desk) =>
+    datetimepicker(kept(part, block, desk).selected_date_time, desk.english, (second) => put(part, block, desk, 'selected_date_time', second)),
   number_input: (part, block, desk) => DRAW.plain_text_input(part, block, desk),
   email_text_input: (part, block, desk) => DRAW.plain_text_input(part, block, desk),
   url_text_input: (part, block, desk) => DRAW.plain_text_input(part, block, desk),
 };
-
-function native(part, block, desk, type, key) {
-  const box = h('input', { class: 'box', type, name: part.action_id, value: kept(part, block, desk)[key] ?? '', onchange: () => put(part, block, desk, key, box.value || null) });
-  return box;
-}
 
 function ticks(part, block, desk, type) {
   const single = type === 'radio';

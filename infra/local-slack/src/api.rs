@@ -16,6 +16,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::state::faults::{Fault, FaultKind};
+use crate::state::sent::{Call, millis};
 use crate::state::{Answer, Refusal};
 use crate::workspace::Workspace;
 
@@ -30,49 +31,90 @@ pub(crate) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let fault = slack.state().faults.strike(&method);
-    if let Some(response) = strike(fault).await {
-        tracing::info!(method, "a call meets an arranged fault");
+    let mut came = slack.came(&method, query.as_deref().unwrap_or(""), &body);
+    if let Some(response) = came.struck(&slack).await {
         return response;
     }
-    let answer = answer(&slack, &method, query.as_deref(), &headers, &body);
+    let arguments = Arguments::read(query.as_deref(), &headers, &body);
+    came.answers(&slack, arguments.as_ref().ok().and_then(|given| given.text("trigger_id")));
+    let answer = arguments.and_then(|arguments| answer(&slack, &method, &headers, &arguments));
     if let Err(refusal) = &answer {
         tracing::warn!(method, refusal.error, messages = ?refusal.messages, "a call is refused");
+        came.call.error = Some(refusal.error.clone());
     }
+    came.note(&slack);
     axum::Json(told(answer)).into_response()
 }
 
-fn answer(slack: &Workspace, method: &str, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Answer {
-    let arguments = Arguments::read(query, headers, body)?;
-    authenticate(slack, headers, &arguments)?;
+/// A call on its way to what is remembered of it.
+pub(crate) struct Came {
+    pub call: Call,
+}
+
+impl Workspace {
+    pub(crate) fn came(&self, method: &str, query: &str, body: &[u8]) -> Came {
+        let body = String::from_utf8_lossy(body);
+        let body = if query.is_empty() { body.into_owned() } else { format!("{query}\n{body}") };
+        let (method, at_ms) = (method.to_owned(), millis(self.now()));
+        Came { call: Call { method, at_ms, status: 200, error: None, after_ms: None, body } }
+    }
+}
+
+impl Came {
+    /// Meets what was arranged for such a call; what there is then is the answer.
+    pub async fn struck(&mut self, slack: &Workspace) -> Option<Response> {
+        let now = slack.now();
+        let fault = slack.state().faults.strike(now, &self.call.method);
+        let response = strike(fault).await?;
+        tracing::info!(method = self.call.method, "a call meets an arranged fault");
+        self.call.status = response.status().as_u16();
+        self.call.error = Some("fault".to_owned());
+        slack.state().sent.add(self.call.clone());
+        Some(response)
+    }
+
+    /// What a user did is answered, by this trigger or response address.
+    pub fn answers(&mut self, slack: &Workspace, ticket: Option<&str>) {
+        let now = slack.now();
+        let age = ticket.and_then(|ticket| slack.state().tickets.age(now, ticket));
+        self.call.after_ms = age.map(millis);
+    }
+
+    pub fn note(self, slack: &Workspace) {
+        slack.state().sent.add(self.call);
+    }
+}
+
+fn answer(slack: &Workspace, method: &str, headers: &HeaderMap, arguments: &Arguments) -> Answer {
+    authenticate(slack, headers, arguments)?;
     match method {
         "api.test" => Ok(json!({})),
         "auth.test" => Ok(people::auth_test(slack)),
-        "users.info" => people::info(slack, &arguments),
-        "users.list" => Ok(people::list(slack, &arguments)),
-        "usergroups.list" => Ok(people::groups(slack, &arguments)),
-        "usergroups.users.list" => people::group_members(slack, &arguments),
+        "users.info" => people::info(slack, arguments),
+        "users.list" => Ok(people::list(slack, arguments)),
+        "usergroups.list" => Ok(people::groups(slack, arguments)),
+        "usergroups.users.list" => people::group_members(slack, arguments),
         "team.info" => Ok(people::team()),
         "bots.info" => Ok(people::bot(slack)),
-        "chat.postMessage" => chat::post(slack, &arguments),
-        "chat.postEphemeral" => chat::post_ephemeral(slack, &arguments),
-        "chat.update" => chat::update(slack, &arguments),
-        "chat.delete" => chat::delete(slack, &arguments),
-        "chat.getPermalink" => chat::permalink(slack, &arguments),
-        "conversations.info" => conversations::info(slack, &arguments),
+        "chat.postMessage" => chat::post(slack, arguments),
+        "chat.postEphemeral" => chat::post_ephemeral(slack, arguments),
+        "chat.update" => chat::update(slack, arguments),
+        "chat.delete" => chat::delete(slack, arguments),
+        "chat.getPermalink" => chat::permalink(slack, arguments),
+        "conversations.info" => conversations::info(slack, arguments),
         "conversations.list" => Ok(conversations::list(slack)),
-        "conversations.open" => conversations::open(slack, &arguments),
-        "conversations.members" => conversations::members(slack, &arguments),
-        "conversations.history" => conversations::history(slack, &arguments),
-        "conversations.replies" => conversations::replies(slack, &arguments),
-        "views.open" => views::open(slack, &arguments),
-        "views.push" => views::push(slack, &arguments),
-        "views.update" => views::update(slack, &arguments),
-        "views.publish" => views::publish(slack, &arguments),
-        "files.getUploadURLExternal" => files::announce(slack, &arguments),
-        "files.completeUploadExternal" => files::complete(slack, &arguments),
-        "files.info" => files::info(slack, &arguments),
-        "files.delete" => files::delete(slack, &arguments),
+        "conversations.open" => conversations::open(slack, arguments),
+        "conversations.members" => conversations::members(slack, arguments),
+        "conversations.history" => conversations::history(slack, arguments),
+        "conversations.replies" => conversations::replies(slack, arguments),
+        "views.open" => views::open(slack, arguments),
+        "views.push" => views::push(slack, arguments),
+        "views.update" => views::update(slack, arguments),
+        "views.publish" => views::publish(slack, arguments),
+        "files.getUploadURLExternal" => files::announce(slack, arguments),
+        "files.completeUploadExternal" => files::complete(slack, arguments),
+        "files.info" => files::info(slack, arguments),
+        "files.delete" => files::delete(slack, arguments),
         _ => Err(Refusal::new("unknown_method")),
     }
 }

@@ -4,10 +4,14 @@
 
 mod block;
 mod element;
+mod input;
 mod object;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value};
 
+use self::object::Offer;
 use crate::elements;
 use crate::state::Refusal;
 
@@ -74,7 +78,7 @@ pub fn suggested_options(answer: &Value) -> Vec<String> {
         return check.faults;
     };
     match (answer.get("options"), answer.get("option_groups")) {
-        (Some(options), None) => check.options(options, "/options", 0, 100),
+        (Some(options), None) => check.options(options, "/options", 0, 100, Offer::Menu),
         (None, Some(groups)) => check.option_groups(groups, "/option_groups"),
         _ => check.fault("", "must define either `options` or `option_groups`"),
     }
@@ -123,6 +127,14 @@ impl Check<'_> {
             }
             Some(_) => self.fault(&format!("{path}/{key}"), "must be a string"),
         }
+    }
+
+    /// A name that an app gives; an empty one is none.
+    pub fn id(&mut self, object: &Map<String, Value>, key: &str, path: &str) {
+        if object.get(key).and_then(Value::as_str) == Some("") {
+            self.fault(&format!("{path}/{key}"), "must be more than 0 characters");
+        }
+        self.string(object, key, path, 255);
     }
 
     pub fn flags(&mut self, object: &Map<String, Value>, keys: &[&str], path: &str) {
@@ -175,122 +187,5 @@ impl Check<'_> {
         if focused > 1 {
             self.fault("/view/blocks", "only one element may have focus_on_load");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn text(text: &str) -> Value {
-        json!({"type": "plain_text", "text": text})
-    }
-
-    fn input(id: &str, label: &str) -> Value {
-        json!({"type": "input", "block_id": id, "label": text(label), "element": {"type": "plain_text_input", "action_id": "a"}})
-    }
-
-    fn modal(blocks: &Value) -> Value {
-        json!({"type": "modal", "title": text("T"), "submit": text("OK"), "blocks": blocks})
-    }
-
-    fn faults(given: &Value) -> String {
-        match view(given, "modal", &|file| file == "F1") {
-            Ok(_) => String::new(),
-            Err(refusal) => refusal.messages.join("\n"),
-        }
-    }
-
-    #[test]
-    fn a_modal_as_slack_wants_it_passes() {
-        let image = json!({"type": "image", "slack_file": {"id": "F1"}, "alt_text": "map"});
-        assert_eq!(faults(&modal(&json!([input("b", "Address"), image, {"type": "divider"}]))), "");
-    }
-
-    #[test]
-    fn what_slack_refuses_is_refused_with_its_place() {
-        let mut long_title = modal(&json!([]));
-        long_title["title"] = text(&"あ".repeat(25));
-        let mut no_submit = modal(&json!([input("b", "L")]));
-        no_submit["submit"] = Value::Null;
-        let mut odd = modal(&json!([]));
-        odd["colour"] = json!("red");
-        let cases = [
-            (long_title, "must be less than 25 characters [json-pointer:/view/title/text]"),
-            (no_submit, "missing required field: submit"),
-            (odd, "invalid additional property: colour [json-pointer:/view]"),
-            (
-                modal(&json!([{"type": "carousel9"}])),
-                "unsupported type: carousel9 [json-pointer:/view/blocks/0/type]",
-            ),
-            (modal(&json!([input("b", "L"), input("b", "M")])), "block_id `b` already exists"),
-            (modal(&json!([{"type": "section"}])), "must define either `text` or `fields`"),
-            (
-                modal(&json!([{"type": "section", "text": text(&"x".repeat(3001))}])),
-                "must be less than 3001 characters",
-            ),
-            (modal(&json!([{"type": "section", "text": text("")}])), "must be more than 0 characters"),
-            (
-                modal(&json!([{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}])),
-                "must be plain_text",
-            ),
-            (
-                modal(&json!([{"type": "image", "slack_file": {"id": "F2"}, "alt_text": "x"}])),
-                "invalid slack file",
-            ),
-            (modal(&Value::Array(vec![json!({"type": "divider"}); 101])), "no more than 100 items allowed"),
-        ];
-        for (view, expected) in cases {
-            let found = faults(&view);
-            assert!(found.contains(expected), "{expected} not in: {found}");
-        }
-    }
-
-    #[test]
-    fn elements_are_checked_to_their_last_option() {
-        let option = |value: &str| json!({"text": text("O"), "value": value});
-        let with =
-            |element: &Value| modal(&json!([{"type": "actions", "block_id": "b", "elements": [element]}]));
-        let button = json!({"type": "button", "action_id": "a", "text": text(&"x".repeat(76))});
-        let style = json!({"type": "button", "action_id": "a", "text": text("x"), "style": "red"});
-        let select = json!({"type": "static_select", "action_id": "a", "options": [option("x"), option("y")],
-            "initial_option": option("z")});
-        let none = json!({"type": "static_select", "action_id": "a", "options": []});
-        let twin = modal(&json!([{"type": "actions", "block_id": "b", "elements": [
-            {"type": "button", "action_id": "a", "text": text("x")}, {"type": "button", "action_id": "a", "text": text("y")}]}]));
-        let cases = [
-            (with(&button), "must be less than 76 characters"),
-            (with(&style), "must be primary or danger"),
-            (with(&select), "initial_option must be one of the options"),
-            (with(&none), "no fewer than 1 items allowed"),
-            (
-                with(&json!({"type": "plain_text_input", "action_id": "a"})),
-                "may not stand in a block of type actions",
-            ),
-            (twin, "action_id `a` already exists in this block"),
-        ];
-        for (view, expected) in cases {
-            let found = faults(&view);
-            assert!(found.contains(expected), "{expected} not in: {found}");
-        }
-    }
-
-    #[test]
-    fn no_input_may_ask_for_a_password() {
-        for label in ["共有フォルダのパスワード", "Share Password", "暗証番号"] {
-            assert!(faults(&modal(&json!([input("b", label)]))).contains("asks for a password"), "{label}");
-        }
-        let told = json!({"type": "section", "text": text("ユーザー名とパスワードを確認してください。")});
-        assert_eq!(faults(&modal(&json!([told]))), "");
-    }
-
-    #[test]
-    fn suggested_options_are_checked_too() {
-        assert!(suggested_options(&json!({"options": [{"text": text("A"), "value": "a"}]})).is_empty());
-        assert!(suggested_options(&json!({"options": []})).is_empty());
-        assert!(!suggested_options(&json!({"options": [{"text": "A", "value": "a"}]})).is_empty());
-        assert!(!suggested_options(&json!({})).is_empty());
     }
 }

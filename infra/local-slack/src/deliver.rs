@@ -9,6 +9,8 @@ use sha2::Sha256;
 
 use crate::workspace::Workspace;
 
+/// What the app says to a request itself stands among what it sent under this name.
+const ANSWER: &str = "answer";
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the app answered, and how fast.
@@ -109,6 +111,15 @@ impl Workspace {
                 (status, read_body(body), error)
             }
         };
+        if !body.is_null() {
+            let told = match &body {
+                Value::String(text) => text.clone(),
+                body => body.to_string(),
+            };
+            let mut came = self.came(ANSWER, "", told.as_bytes());
+            came.call.status = status;
+            came.note(self);
+        }
         if let Some(error) = error {
             tracing::warn!(
                 path = delivery.path,

@@ -39,6 +39,7 @@ pub fn router(slack: Arc<Workspace>) -> Router {
         .route("/_local/clock", post(local::clock))
         .route("/_local/stream", get(local::stream))
         .route("/_local/faults", get(local::faults).post(local::add_fault).delete(local::clear_faults))
+        .route("/_local/sent", get(local::sent))
         .route("/_local/files/{file}", get(api::files::shown))
         .route("/_local/users/{user}/views", get(local::views))
         .route("/_local/users/{user}/frame", get(local::frame))

@@ -117,13 +117,15 @@ pub(crate) async fn frame(State(slack): Slack, Path(user): Path<String>) -> Resp
 }
 
 pub(crate) async fn faults(State(slack): Slack) -> Json<Value> {
-    Json(json!({"faults": slack.state().faults.standing()}))
+    let now = slack.now();
+    Json(json!({"faults": slack.state().faults.standing(now)}))
 }
 
 pub(crate) async fn add_fault(State(slack): Slack, Json(body): Json<Value>) -> Response {
     match serde_json::from_value::<Fault>(body) {
         Ok(fault) => {
-            slack.state().faults.add(fault);
+            let now = slack.now();
+            slack.state().faults.add(now, fault);
             faults(State(slack)).await.into_response()
         }
         Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -133,6 +135,22 @@ pub(crate) async fn add_fault(State(slack): Slack, Json(body): Json<Value>) -> R
 pub(crate) async fn clear_faults(State(slack): Slack) -> Json<Value> {
     slack.state().faults.clear();
     faults(State(slack)).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Looked {
+    bodies: Option<bool>,
+}
+
+/// `GET /_local/sent`: what the app sent, as it came; with `bodies=false` only what kind of calls.
+pub(crate) async fn sent(State(slack): Slack, Query(looked): Query<Looked>) -> Json<Value> {
+    let mut calls: Vec<Value> = slack.state().sent.calls().map(|call| json!(call)).collect();
+    if looked.bodies == Some(false) {
+        for call in &mut calls {
+            call["body"].take();
+        }
+    }
+    Json(json!({"calls": calls}))
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/messages.js", "text/javascript; charset=utf-8", include_str!("../page/messages.js")),
     ("/page/modals.js", "text/javascript; charset=utf-8", include_str!("../page/modals.js")),
     ("/page/composer.js", "text/javascript; charset=utf-8", include_str!("../page/composer.js")),
+    ("/page/moment.js", "text/javascript; charset=utf-8", include_str!("../page/moment.js")),
     ("/page/icons.js", "text/javascript; charset=utf-8", include_str!("../page/icons.js")),
     ("/page/text.js", "text/javascript; charset=utf-8", include_str!("../page/text.js")),
 ];

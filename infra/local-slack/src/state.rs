@@ -4,6 +4,7 @@ pub mod faults;
 pub mod files;
 pub mod people;
 pub mod rooms;
+pub mod sent;
 pub mod tickets;
 pub mod views;
 
@@ -15,6 +16,7 @@ use self::faults::Faults;
 use self::files::Files;
 use self::people::People;
 use self::rooms::Rooms;
+use self::sent::Sent;
 use self::tickets::Tickets;
 use self::views::Views;
 
@@ -26,6 +28,7 @@ pub struct State {
     pub tickets: Tickets,
     pub files: Files,
     pub faults: Faults,
+    pub sent: Sent,
     last_micros: u64,
 }
 
@@ -38,6 +41,7 @@ impl State {
             tickets: Tickets::default(),
             files: Files::default(),
             faults: Faults::default(),
+            sent: Sent::default(),
             last_micros: 0,
         }
     }

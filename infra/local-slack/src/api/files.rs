@@ -78,7 +78,13 @@ pub(crate) async fn receive(
     let Some(content) = content else {
         return (StatusCode::BAD_REQUEST, "no content").into_response();
     };
-    match slack.state().files.receive(uri.path(), content) {
+    let mut came = slack.came("upload", "", &content);
+    if let Some(response) = came.struck(&slack).await {
+        return response;
+    }
+    came.note(&slack);
+    let received = slack.state().files.receive(uri.path(), content);
+    match received {
         Ok(length) => format!("OK - {length}").into_response(),
         Err(refusal) => (StatusCode::BAD_REQUEST, refusal.error).into_response(),
     }

@@ -16,14 +16,22 @@ pub(crate) async fn respond(
     OriginalUri(uri): OriginalUri,
     body: Bytes,
 ) -> Response {
+    let mut came = slack.came("response_url", "", &body);
+    if let Some(response) = came.struck(&slack).await {
+        return response;
+    }
     let Ok(answer) = serde_json::from_slice::<Value>(&body) else {
         return (StatusCode::BAD_REQUEST, "invalid_payload").into_response();
     };
+    came.answers(&slack, Some(uri.path()));
     let hook = slack.state().tickets.use_hook(slack.now(), uri.path());
     let outcome =
         hook.and_then(|hook| slack.answer_in(&hook.channel, &hook.user, hook.message.as_deref(), &answer));
     match outcome {
-        Ok(()) => (StatusCode::OK, "ok").into_response(),
+        Ok(()) => {
+            came.note(&slack);
+            (StatusCode::OK, "ok").into_response()
+        }
         Err(refusal) => {
             tracing::warn!(refusal.error, messages = ?refusal.messages, "an answer by response_url is refused");
             let status = match refusal.error.as_str() {
@@ -31,6 +39,8 @@ pub(crate) async fn respond(
                 "no_text" => StatusCode::INTERNAL_SERVER_ERROR,
                 _ => StatusCode::BAD_REQUEST,
             };
+            (came.call.status, came.call.error) = (status.as_u16(), Some(refusal.error.clone()));
+            came.note(&slack);
             (status, axum::Json(super::told(Err(refusal)))).into_response()
         }
     }

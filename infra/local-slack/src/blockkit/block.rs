@@ -13,7 +13,7 @@ impl Check<'_> {
         let mut seen = BTreeSet::new();
         for (at, block) in self.count(value, path, 0, most).iter().enumerate() {
             let path = format!("{path}/{at}");
-            if let Some(id) = block["block_id"].as_str().filter(|id| !id.is_empty())
+            if let Some(id) = block["block_id"].as_str()
                 && !seen.insert(id.to_owned())
             {
                 self.fault(&path, &format!("block_id `{id}` already exists"));
@@ -43,7 +43,7 @@ impl Check<'_> {
         let required: Vec<&str> = [&["type"][..], required].concat();
         let optional: Vec<&str> = [&["block_id"][..], optional].concat();
         let Some(fields) = self.object(block, path, &required, &optional) else { return };
-        self.string(fields, "block_id", path, 255);
+        self.id(fields, "block_id", path);
         match kind {
             "section" => self.section(fields, path),
             "header" => self.plain_text(&block["text"], &format!("{path}/text"), 150),
@@ -51,6 +51,7 @@ impl Check<'_> {
             "actions" => self.actions(&block["elements"], &format!("{path}/elements")),
             "input" => self.input(fields, path),
             "markdown" => self.string(fields, "text", path, 12_000),
+            "rich_text" => self.rich_text(&block["elements"], &format!("{path}/elements")),
             "image" => {
                 self.image_source(fields, path);
                 if let Some(title) = fields.get("title").filter(|given| !given.is_null()) {
@@ -69,18 +70,19 @@ impl Check<'_> {
     }
 
     fn section(&mut self, section: &Map<String, Value>, path: &str) {
-        if !section.contains_key("text") && !section.contains_key("fields") {
+        let given = |key: &str| section.get(key).filter(|given| !given.is_null());
+        if given("text").is_none() && given("fields").is_none() {
             self.fault(path, "must define either `text` or `fields`");
         }
-        if let Some(text) = section.get("text") {
+        if let Some(text) = given("text") {
             self.text(text, &format!("{path}/text"), 3000);
         }
-        if let Some(fields) = section.get("fields") {
+        if let Some(fields) = given("fields") {
             for (at, field) in self.count(fields, &format!("{path}/fields"), 1, 10).iter().enumerate() {
                 self.text(field, &format!("{path}/fields/{at}"), 2000);
             }
         }
-        if let Some(accessory) = section.get("accessory").filter(|given| !given.is_null()) {
+        if let Some(accessory) = given("accessory") {
             self.element(accessory, &format!("{path}/accessory"), "section");
         }
     }
@@ -92,6 +94,15 @@ impl Check<'_> {
                 self.element(element, &path, "section");
             } else {
                 self.text(element, &path, 3000);
+            }
+        }
+    }
+
+    fn rich_text(&mut self, elements: &Value, path: &str) {
+        for (at, element) in self.count(elements, path, 0, usize::MAX).iter().enumerate() {
+            let kind = element["type"].as_str().unwrap_or("").strip_prefix("rich_text_");
+            if !matches!(kind, Some("section" | "list" | "preformatted" | "quote")) {
+                self.fault(&format!("{path}/{at}/type"), "unsupported type in rich_text");
             }
         }
     }
@@ -123,7 +134,14 @@ impl Check<'_> {
             let typed = element["type"]
                 .as_str()
                 .is_some_and(|kind| kind.ends_with("text_input") || kind == "number_input");
-            let words = [label.map(|label| &label["text"]), Some(&element["placeholder"]["text"])];
+            // What is read beside the field, and what its makers call it.
+            let words = [
+                label.map(|label| &label["text"]),
+                input.get("hint").map(|hint| &hint["text"]),
+                Some(&element["placeholder"]["text"]),
+                input.get("block_id"),
+                Some(&element["action_id"]),
+            ];
             if typed && words.into_iter().flatten().filter_map(Value::as_str).any(names_a_password) {
                 self.fault(
                     path,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Check;
+use super::object::Offer;
 
 /// An element's type, the fields it must have, those it may have, and the blocks it may stand in.
 struct Kind {
@@ -196,7 +197,7 @@ impl Check<'_> {
         let required: Vec<&str> = [&["type"][..], kind.required].concat();
         let optional: Vec<&str> = [&["action_id"][..], kind.optional].concat();
         let Some(element) = self.object(value, path, &required, &optional) else { return };
-        self.string(element, "action_id", path, 255);
+        self.id(element, "action_id", path);
         self.flags(
             element,
             &["multiline", "focus_on_load", "is_decimal_allowed", "response_url_enabled"],
@@ -208,15 +209,22 @@ impl Check<'_> {
         if let Some(placeholder) = element.get("placeholder").filter(|given| !given.is_null()) {
             self.plain_text(placeholder, &format!("{path}/placeholder"), 150);
         }
+        self.dispatch(element, path);
+        self.integer(element, "max_selected_items", path, 1, u64::MAX);
         match name {
             "button" | "workflow_button" => self.button(element, path),
-            "overflow" => self.options(&element["options"], &format!("{path}/options"), 1, 5),
-            "checkboxes" | "radio_buttons" => self.choices(element, path, 10),
-            "static_select" | "multi_static_select" => self.choices(element, path, 100),
+            "overflow" => {
+                self.options(&element["options"], &format!("{path}/options"), 1, 5, Offer::Overflow);
+            }
+            "checkboxes" | "radio_buttons" => self.choices(element, path, 10, Offer::Ticks),
+            "static_select" | "multi_static_select" => self.choices(element, path, 100, Offer::Menu),
+            "external_select" | "multi_external_select" => self.outside_choice(element, path),
             "image" => self.image_source(element, path),
             "plain_text_input" => self.text_input(element, path),
             "datepicker" => self.shaped(element, "initial_date", path, "0000-00-00"),
             "timepicker" => self.shaped(element, "initial_time", path, "00:00"),
+            "datetimepicker" => self.moment(element, path),
+            "number_input" => self.number_input(element, path),
             _ => {}
         }
     }
@@ -231,11 +239,11 @@ impl Check<'_> {
         self.style(button.get("style"), path);
     }
 
-    fn choices(&mut self, element: &Map<String, Value>, path: &str, most: usize) {
+    fn choices(&mut self, element: &Map<String, Value>, path: &str, most: usize, offer: Offer) {
         let mut offered: Vec<Value> = Vec::new();
         match (element.get("options"), element.get("option_groups")) {
             (Some(options), None) => {
-                self.options(options, &format!("{path}/options"), 1, most);
+                self.options(options, &format!("{path}/options"), 1, most, offer);
                 offered.extend(options.as_array().into_iter().flatten().cloned());
             }
             (None, Some(groups)) => {
@@ -256,35 +264,20 @@ impl Check<'_> {
         }
     }
 
-    fn text_input(&mut self, input: &Map<String, Value>, path: &str) {
-        self.string(input, "initial_value", path, 3000);
-        for (key, least) in [("min_length", 0), ("max_length", 1)] {
-            if let Some(given) = input.get(key)
-                && !given.as_u64().is_some_and(|length| (least..=3000).contains(&length))
-            {
-                self.fault(&format!("{path}/{key}"), &format!("must be from {least} to 3000"));
-            }
-        }
-    }
-
-    /// A text like the pattern, in which 0 stands for any digit.
-    fn shaped(&mut self, element: &Map<String, Value>, key: &str, path: &str, pattern: &str) {
-        let Some(given) = element.get(key).and_then(Value::as_str) else { return };
-        let same = |(c, p): (char, char)| if p == '0' { c.is_ascii_digit() } else { c == p };
-        if given.len() != pattern.len() || !given.chars().zip(pattern.chars()).all(same) {
-            self.fault(&format!("{path}/{key}"), &format!("must look like {pattern}"));
-        }
-    }
-
     pub fn image_source(&mut self, image: &Map<String, Value>, path: &str) {
         self.string(image, "alt_text", path, 2000);
         self.string(image, "image_url", path, 3000);
         match (image.get("image_url"), image.get("slack_file")) {
             (Some(_), None) => {}
             (None, Some(file)) => {
-                let known = file["id"].as_str().is_some_and(|id| (self.has_file)(id));
-                if !known && file.get("url").is_none() {
-                    self.fault(&format!("{path}/slack_file"), "invalid slack file");
+                let path = format!("{path}/slack_file");
+                self.object(file, &path, &[], &["id", "url"]);
+                let known = match (file["id"].as_str(), file["url"].as_str()) {
+                    (Some(id), None) => (self.has_file)(id),
+                    (id, url) => id.is_none() && url.is_some(),
+                };
+                if !known {
+                    self.fault(&path, "invalid slack file");
                 }
             }
             _ => self.fault(path, "must define either `image_url` or `slack_file`"),

@@ -4,6 +4,17 @@ use serde_json::Value;
 
 use super::Check;
 
+/// What options stand in: each kind of list takes a little more or less in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// a select, or what an app suggests for one
+    Menu,
+    /// a menu behind dots: its options may be links
+    Overflow,
+    /// checkboxes and radio buttons: their texts may be marked up
+    Ticks,
+}
+
 impl Check<'_> {
     pub fn plain_text(&mut self, value: &Value, path: &str, most: usize) {
         if value.is_object() && value["type"] != "plain_text" {
@@ -40,21 +51,24 @@ impl Check<'_> {
         items.clone()
     }
 
-    pub fn options(&mut self, value: &Value, path: &str, least: usize, most: usize) {
+    pub fn options(&mut self, value: &Value, path: &str, least: usize, most: usize, offer: Offer) {
         for (at, option) in self.count(value, path, least, most).iter().enumerate() {
-            self.option(option, &format!("{path}/{at}"));
+            self.option(option, &format!("{path}/{at}"), offer);
         }
     }
 
-    pub fn option(&mut self, value: &Value, path: &str) {
-        let Some(option) = self.object(value, path, &["text", "value"], &["description", "url"]) else {
+    pub fn option(&mut self, value: &Value, path: &str, offer: Offer) {
+        let optional: &[&str] =
+            if offer == Offer::Overflow { &["description", "url"] } else { &["description"] };
+        let Some(option) = self.object(value, path, &["text", "value"], optional) else {
             return;
         };
-        if let Some(text) = option.get("text") {
-            self.text(text, &format!("{path}/text"), 75);
-        }
-        if let Some(description) = option.get("description").filter(|given| !given.is_null()) {
-            self.text(description, &format!("{path}/description"), 75);
+        for key in ["text", "description"] {
+            match option.get(key) {
+                None | Some(Value::Null) => {}
+                Some(text) if offer == Offer::Ticks => self.text(text, &format!("{path}/{key}"), 75),
+                Some(text) => self.plain_text(text, &format!("{path}/{key}"), 75),
+            }
         }
         self.string(option, "value", path, 150);
         self.string(option, "url", path, 3000);
@@ -68,7 +82,7 @@ impl Check<'_> {
                 self.plain_text(label, &format!("{path}/label"), 75);
             }
             if let Some(options) = group.get("options") {
-                self.options(options, &format!("{path}/options"), 1, 100);
+                self.options(options, &format!("{path}/options"), 1, 100, Offer::Menu);
             }
         }
     }

@@ -6,20 +6,29 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Default)]
 pub struct Faults {
-    standing: Vec<Fault>,
+    standing: Vec<Standing>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    fault: Fault,
+    until: Option<Duration>,
 }
 
 /// One arranged failure of the Web API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// A method, `chat.*`, or `*`.
+    /// A method, `chat.*`, or `*`. Answers by `response_url` and bytes for `upload` count as methods.
     #[serde(default = "every_method")]
     pub method: String,
     pub kind: FaultKind,
     /// How many calls it hits; for ever when absent.
     #[serde(default)]
     pub times: Option<u32>,
+    /// How long it stands, in milliseconds of Slack's clock; for ever when absent.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
     /// Seconds, for `rateLimited`.
     #[serde(default)]
     pub retry_after: Option<u64>,
@@ -62,23 +71,26 @@ impl Fault {
 }
 
 impl Faults {
-    pub fn add(&mut self, fault: Fault) {
-        self.standing.push(fault);
+    pub fn add(&mut self, now: Duration, fault: Fault) {
+        let until = fault.for_ms.map(|ms| now + Duration::from_millis(ms));
+        self.standing.push(Standing { fault, until });
     }
 
     pub fn clear(&mut self) {
         self.standing.clear();
     }
 
-    pub fn standing(&self) -> &[Fault] {
-        &self.standing
+    pub fn standing(&mut self, now: Duration) -> Vec<&Fault> {
+        self.let_go(now);
+        self.standing.iter().map(|standing| &standing.fault).collect()
     }
 
     /// The fault that hits this call, counted down.
-    pub fn strike(&mut self, method: &str) -> Option<Fault> {
-        let at = self.standing.iter().position(|fault| fault.hits(method))?;
-        let fault = self.standing[at].clone();
-        if let Some(left) = &mut self.standing[at].times {
+    pub fn strike(&mut self, now: Duration, method: &str) -> Option<Fault> {
+        self.let_go(now);
+        let at = self.standing.iter().position(|standing| standing.fault.hits(method))?;
+        let fault = self.standing[at].fault.clone();
+        if let Some(left) = &mut self.standing[at].fault.times {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 self.standing.remove(at);
@@ -86,22 +98,44 @@ impl Faults {
         }
         Some(fault)
     }
+
+    /// What has had its time is over.
+    fn let_go(&mut self, now: Duration) {
+        self.standing.retain(|standing| standing.until.is_none_or(|until| now < until));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOON: Duration = Duration::from_secs(1_700_000_000);
+
+    fn fault(told: serde_json::Value) -> Fault {
+        serde_json::from_value(told).unwrap()
+    }
+
     #[test]
     fn a_fault_hits_its_methods_as_often_as_it_was_asked_to() {
         let mut faults = Faults::default();
-        let fault =
+        let told =
             serde_json::json!({"method": "chat.*", "kind": "rateLimited", "times": 2, "retryAfter": 7});
-        faults.add(serde_json::from_value(fault).unwrap());
+        faults.add(NOON, fault(told));
 
-        assert!(faults.strike("views.open").is_none());
-        assert_eq!(faults.strike("chat.update").unwrap().retry_after, Some(7));
-        assert!(faults.strike("chat.postMessage").is_some());
-        assert!(faults.strike("chat.postMessage").is_none());
+        assert!(faults.strike(NOON, "views.open").is_none());
+        assert_eq!(faults.strike(NOON, "chat.update").unwrap().retry_after, Some(7));
+        assert!(faults.strike(NOON, "chat.postMessage").is_some());
+        assert!(faults.strike(NOON, "chat.postMessage").is_none());
+    }
+
+    #[test]
+    fn an_outage_is_over_after_its_time() {
+        let mut faults = Faults::default();
+        faults.add(NOON, fault(serde_json::json!({"kind": "down", "forMs": 60_000})));
+
+        assert!(faults.strike(NOON + Duration::from_millis(59_999), "chat.update").is_some());
+        assert_eq!(faults.standing(NOON).len(), 1);
+        assert!(faults.strike(NOON + Duration::from_mins(1), "chat.update").is_none());
+        assert!(faults.standing(NOON + Duration::from_mins(1)).is_empty());
     }
 }

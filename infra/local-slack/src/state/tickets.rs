@@ -91,6 +91,13 @@ impl Tickets {
         path
     }
 
+    /// How long ago a user did what is now answered by this trigger or response address.
+    pub fn age(&self, now: Duration, ticket: &str) -> Option<Duration> {
+        let trigger = self.triggers.get(ticket).map(|trigger| trigger.issued);
+        let issued = trigger.or_else(|| self.hooks.get(ticket).map(|hook| hook.issued))?;
+        Some(now.saturating_sub(issued))
+    }
+
     pub fn use_hook(&mut self, now: Duration, path: &str) -> Result<Hook, Refusal> {
         let hook = self.hooks.get_mut(path).ok_or_else(|| Refusal::new("no_such_url"))?;
         if now.saturating_sub(hook.issued) > HOOK_LIVES {

@@ -120,3 +120,27 @@ async fn the_web_api_refuses_as_slack_does() {
     desk.post_local(&format!("channels/{CHANNEL_ID}"), &json!({"archived": true})).await;
     assert_eq!(say(CHANNEL_ID, "x").await, "is_archived");
 }
+
+#[tokio::test]
+async fn a_message_that_somebody_deleted_is_gone_for_the_app_too() {
+    let desk = Desk::open().await;
+    let posted = desk.api("chat.postMessage", json!({"channel": CHANNEL_ID, "text": "受付済み"})).await;
+    let ts = posted["ts"].as_str().unwrap();
+    let reply = json!({"channel": CHANNEL_ID, "text": "途中", "thread_ts": ts});
+    desk.api("chat.postMessage", reply.clone()).await;
+    let replies = desk.api("conversations.replies", json!({"channel": CHANNEL_ID, "ts": ts})).await;
+    assert_eq!(replies["messages"].as_array().unwrap().len(), 2);
+    let mut changes = desk.slack.changes();
+
+    let url = format!("{}/_local/channels/{CHANNEL_ID}/messages/{ts}", desk.url);
+    let deleted = async || reqwest::Client::new().delete(&url).send().await.unwrap().status().as_u16();
+
+    assert_eq!((deleted().await, deleted().await), (204, 404));
+    let change = serde_json::to_value(changes.recv().await.unwrap()).unwrap();
+    assert_eq!(change, json!({"what": "messages", "channel": CHANNEL_ID}));
+    let edit = json!({"channel": CHANNEL_ID, "ts": ts, "text": "反映済み"});
+    assert_eq!(desk.api("chat.update", edit).await["error"], "message_not_found");
+    assert_eq!(desk.api("chat.postMessage", reply).await["error"], "thread_not_found");
+    let replies = json!({"channel": CHANNEL_ID, "ts": ts});
+    assert_eq!(desk.api("conversations.replies", replies).await["error"], "thread_not_found");
+}

@@ -197,3 +197,25 @@ async fn what_changes_is_told_to_whoever_watches() {
     let change = changes.recv().await.unwrap();
     assert_eq!(serde_json::to_value(change).unwrap(), json!({"what": "views", "user": OPERATOR}));
 }
+
+#[tokio::test]
+async fn an_app_that_is_late_is_told_on_beside_the_form_and_beside_the_button() {
+    let desk = Desk::open().await;
+    let view = desk.open_modal(&modal()).await;
+    let button = json!({"type": "button", "action_id": "go", "text": plain("進む")});
+    let message = json!({"channel": CHANNEL_ID, "blocks": [{"type": "actions", "elements": [button]}]});
+    let posted = desk.api("chat.postMessage", message).await;
+
+    desk.app.will_dawdle(Duration::from_secs(20));
+    let late = desk.act(OPERATOR, filled(&view)).await;
+    desk.app.will_dawdle(Duration::from_secs(20));
+    let pressed = json!({"type": "action", "messageTs": posted["ts"], "actionId": "go"});
+    desk.act(OPERATOR, pressed).await;
+
+    assert_eq!(late["error"], "operation_timeout");
+    let shown = stack(&desk).await;
+    assert_eq!(shown[0]["trouble"], "接続中に問題が発生しました。もう一度試してみてください。");
+    assert_eq!(shown[0]["state"]["values"]["mode"]["mode_select"]["selected_option"]["value"], "static");
+    let message = &desk.seen_by(OPERATOR).await[0];
+    assert_eq!(message["trouble"], "タイムアウトしました。アプリは 3 秒以内に応答する必要があります。");
+}
