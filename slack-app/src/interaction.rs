@@ -20,7 +20,7 @@ use crate::{
     interaction::payload::Payload,
     job::{Act, Job},
     lan_view, message, notice, password_view, preview,
-    request::{Signed, Turned},
+    request::{Signed, Turned, read_json},
     verb,
 };
 
@@ -35,15 +35,16 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
         return Ok(().into_response());
     }
     let interaction: Interaction = signed.form()?;
-    let payload: Payload = serde_json::from_str(&interaction.payload).map_err(|_| Turned::Malformed)?;
+    let payload: Payload = read_json(interaction.payload.as_bytes())?;
     payload.origin().check(app.settings())?;
     match payload.r#type.as_str() {
         "view_submission" => submitted(&app, payload).await,
         "block_suggestion" => Ok(Json(suggest::boxes(&app, &payload).await).into_response()),
         "block_actions" => pressed(&app, payload).await,
         "message_action" | "shortcut" => shortcut(&app, payload).await,
-        // A closed modal: nothing to do.
-        _ => Ok(().into_response()),
+        // Nothing to do.
+        "view_closed" => Ok(().into_response()),
+        _ => Err(Turned::Malformed),
     }
 }
 

@@ -11,6 +11,7 @@ use axum::{
 use bytes::Bytes;
 use device_model::draft::is_prose;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{SlackApp, fleet::Ports, problem::problem, settings::Settings, signature::Proof};
 
@@ -66,17 +67,18 @@ impl Signed {
     pub fn form<T: DeserializeOwned>(&self) -> Result<T, Turned> {
         // The URL crate's parser takes anything; text that is no UTF-8 must not become other text.
         let text = std::str::from_utf8(&self.0).map_err(|_| Turned::Malformed)?;
-        let pairs = url::form_urlencoded::parse(text.as_bytes());
-        let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into()));
-        let object: serde_json::Map<String, serde_json::Value> = pairs.collect();
-        if object.values().filter_map(|value| value.as_str()).any(|text| !is_prose(text)) {
-            return Err(Turned::Malformed);
+        let mut fields = serde_json::Map::new();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            // Of a field that is given twice nobody knows which one was meant.
+            if !is_prose(&value) || fields.insert(name.into_owned(), value.into_owned().into()).is_some() {
+                return Err(Turned::Malformed);
+            }
         }
-        serde_json::from_value(object.into()).map_err(|_| Turned::Malformed)
+        serde_json::from_value(fields.into()).map_err(|_| Turned::Malformed)
     }
 
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Turned> {
-        serde_json::from_slice(&self.0).map_err(|_| Turned::Malformed)
+        read_json(&self.0)
     }
 
     /// Slack asks now and then whether our certificate is good; there is nothing else in such a form.
@@ -86,6 +88,25 @@ impl Signed {
             ssl_check: String,
         }
         self.form::<Check>().is_ok_and(|check| check.ssl_check == "1")
+    }
+}
+
+/// Reads JSON. What holds a NUL could not be written down, and is nothing that Slack sends.
+pub fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Turned> {
+    let value: Value = serde_json::from_slice(json).map_err(|_| Turned::Malformed)?;
+    if has_nul(&value) {
+        return Err(Turned::Malformed);
+    }
+    serde_json::from_value(value).map_err(|_| Turned::Malformed)
+}
+
+/// As deep as the reader goes, which has a bound.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(parts) => parts.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -114,7 +135,9 @@ impl IntoResponse for Turned {
                 "unauthenticated",
                 "the request is not one that Slack signed for us",
             ),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large"),
+            Self::TooLarge => {
+                (StatusCode::BAD_REQUEST, "too-large", "the body is larger than any that Slack sends")
+            }
             Self::Malformed => {
                 (StatusCode::BAD_REQUEST, "malformed-request", "the body is not of a form that is known here")
             }

@@ -41,7 +41,9 @@ impl Proof {
         if now.timestamp().abs_diff(seconds) > TOLERANCE_SECONDS {
             return Err(NotSlack::Stale);
         }
-        let code = signature.strip_prefix("v0=").ok_or(NotSlack::Malformed)?;
+        // Slack writes it in lower case. One proof has one form.
+        let code = signature.strip_prefix("v0=").filter(|code| !code.bytes().any(|c| c.is_ascii_uppercase()));
+        let code = code.ok_or(NotSlack::Malformed)?;
         Ok(Self {
             timestamp: timestamp.to_owned(),
             code: hex::decode(code).map_err(|_| NotSlack::Malformed)?,
@@ -139,6 +141,7 @@ mod tests {
             ("99999999999999999999", SIGNATURE),
             (TIMESTAMP, "v1=00"),
             (TIMESTAMP, "v0=zz"),
+            (TIMESTAMP, &SIGNATURE.to_uppercase().replace("V0", "v0")),
         ] {
             let result = check(&headers(timestamp, signature), 0, &[SECRET], BODY);
             assert_eq!(result, Err(NotSlack::Malformed), "{timestamp} {signature}");

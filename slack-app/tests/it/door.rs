@@ -3,17 +3,28 @@
 use std::{io, sync::Arc};
 
 use axum::{
-    body::Body,
-    http::{Request, StatusCode},
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Request, StatusCode},
 };
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
-    OLD_SECRET, SECRET, TestApp, form, interaction, now, request, sign, signed, signed_with, submission,
+    OLD_SECRET, SECRET, TestApp, form, interaction, now, pressed, request, sign, signed, signed_with,
+    submission,
 };
 
 const PATHS: [&str; 3] = ["/commands", "/interactions", "/events"];
+const SIGNATURE: &str = "x-slack-signature";
+const SIGNED_AT: &str = "x-slack-request-timestamp";
+
+fn forget(headers: &mut HeaderMap, name: &'static str) {
+    headers.remove(name);
+}
+
+fn again(headers: &mut HeaderMap, name: &'static str, value: HeaderValue) {
+    headers.append(name, value);
+}
 
 #[tokio::test]
 async fn what_slack_did_not_sign_just_now_is_turned_away() {
@@ -21,19 +32,56 @@ async fn what_slack_did_not_sign_just_now_is_turned_away() {
     let body = test.command_form("UOPERATOR", "lan tenpo-0001", "t");
     let time = now().timestamp();
     let good = sign(SECRET, time, &body);
+    let changed = |path: &str, name: &'static str, change: &dyn Fn(&mut HeaderMap, HeaderValue)| {
+        let mut request = signed(path, &body);
+        let value = request.headers()[name].clone();
+        change(request.headers_mut(), value);
+        request
+    };
     let abuses = |path: &str| {
+        let with = |signature: &str| request(path, &body, &time.to_string(), signature);
+        let by_hand = |signature: &[u8]| HeaderValue::from_bytes(signature).unwrap();
         vec![
             ("unsigned", Request::post(path).body(Body::from(body.clone())).unwrap()),
             ("with another secret", signed_with(path, &body, "guess", time)),
             ("with an empty secret", signed_with(path, &body, "", time)),
             ("five minutes old", signed_with(path, &body, SECRET, time - 301)),
             ("of the future", signed_with(path, &body, SECRET, time + 301)),
+            ("of the year 1970", signed_with(path, &body, SECRET, 0)),
             ("altered", request(path, &body.replace("0001", "0002"), &time.to_string(), &good)),
+            ("encoded anew", request(path, &body.replace('+', "%20"), &time.to_string(), &good)),
+            ("with a field more", request(path, &format!("{body}&text=help"), &time.to_string(), &good)),
             ("with a newer time", request(path, &body, &(time + 1).to_string(), &good)),
             ("with a time in words", request(path, &body, "now", &good)),
             ("with a negative time", request(path, &body, "-1", &good)),
-            ("cut short", request(path, &body, &time.to_string(), &good[..20])),
-            ("without its version", request(path, &body, &time.to_string(), &good[3..])),
+            ("with a time of 30 digits", request(path, &body, &"9".repeat(30), &good)),
+            ("with a time behind a sign", request(path, &body, &format!("+{time}"), &good)),
+            ("with parts of a second", request(path, &body, &format!("{time}.0"), &good)),
+            ("without a time", changed(path, SIGNED_AT, &|headers, _| forget(headers, SIGNED_AT))),
+            ("at two times", changed(path, SIGNED_AT, &|headers, at| again(headers, SIGNED_AT, at))),
+            ("signed twice", changed(path, SIGNATURE, &|headers, code| again(headers, SIGNATURE, code))),
+            (
+                "in no ASCII",
+                changed(path, SIGNATURE, &|headers, _| {
+                    forget(headers, SIGNATURE);
+                    again(headers, SIGNATURE, by_hand(b"v0=\xe2\x91"));
+                }),
+            ),
+            (
+                "at a time in no ASCII",
+                changed(path, SIGNED_AT, &|headers, _| {
+                    forget(headers, SIGNED_AT);
+                    again(headers, SIGNED_AT, by_hand("１７".as_bytes()));
+                }),
+            ),
+            ("cut short", with(&good[..20])),
+            ("cut by half a byte", with(&good[..good.len() - 1])),
+            ("with a byte more", with(&format!("{good}00"))),
+            ("with nothing in it", with("v0=")),
+            ("in capitals", with(&good.to_uppercase().replace("V0", "v0"))),
+            ("without its version", with(&good[3..])),
+            ("of another version", with(&good.replace("v0", "v1"))),
+            ("of a version in capitals", with(&good.replace("v0", "V0"))),
             ("empty", request(path, "", &time.to_string(), &good)),
         ]
     };
@@ -57,8 +105,49 @@ async fn a_huge_body_is_not_read_to_its_end() {
     let unsigned = Request::post("/commands").body(Body::from(huge.clone())).unwrap();
 
     assert_eq!(test.send(unsigned).await.status, StatusCode::UNAUTHORIZED);
-    test.send(signed("/commands", &huge)).await.assert_problem(413, "too-large");
+    test.send(signed("/commands", &huge)).await.assert_problem(400, "too-large");
     assert!(test.fleet.is_untouched());
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_not_waited_for() {
+    let test = TestApp::start().await;
+    let endless = || {
+        let chunks = futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[b'x'; 8192])));
+        Body::from_stream(chunks)
+    };
+
+    for path in PATHS {
+        let unsigned = Request::post(path).body(endless()).unwrap();
+        assert_eq!(test.send(unsigned).await.status, StatusCode::UNAUTHORIZED);
+        test.send(signed(path, "").map(|_| endless())).await.assert_problem(400, "too-large");
+    }
+
+    assert!(test.fleet.is_untouched());
+}
+
+#[tokio::test]
+async fn what_is_signed_for_one_address_is_nothing_at_another() {
+    let test = TestApp::start().await;
+    let command = test.command_form("UOPERATOR", "lan tenpo-0001", "t");
+    let act = interaction(&pressed("UOPERATOR", "status", "tenpo-0001", ""));
+    let event = json!({"type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event_id": "Ev1",
+        "event": {"type": "app_home_opened", "user": "UOPERATOR", "tab": "home"}});
+    let event = event.to_string();
+
+    for (path, body) in [
+        ("/interactions", &command),
+        ("/events", &command),
+        ("/commands", &act),
+        ("/events", &act),
+        ("/commands", &event),
+        ("/interactions", &event),
+    ] {
+        test.send(signed(path, body)).await.assert_problem(400, "malformed-request");
+    }
+
+    assert!(test.fleet.is_untouched());
+    assert_eq!(test.slack.methods(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -91,7 +180,31 @@ async fn what_cannot_be_read_is_a_bad_request() {
         payload["view"]["private_metadata"] = json!("{\"thing\":\"no such name/\"}");
         interaction(&payload)
     };
+    let pressed = pressed("UOPERATOR", "status", "tenpo-0001", "");
+    let with = |key: &str, value: Value| {
+        let mut payload = pressed.clone();
+        payload[key] = value;
+        interaction(&payload)
+    };
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     let bad = [
+        ("/commands", test.command_form("UOPERATOR", "help", "t") + "&user_id=UADMIN"),
+        ("/commands", json!({"text": "help", "user_id": "UOPERATOR"}).to_string()),
+        ("/interactions", form(&[("payload", &pressed.to_string()), ("payload", "{}")])),
+        ("/interactions", pressed.to_string()),
+        ("/interactions", with("type", json!("dance"))),
+        ("/interactions", with("type", json!(5))),
+        ("/interactions", with("user", json!("UOPERATOR"))),
+        ("/interactions", with("team", json!("T1"))),
+        ("/interactions", with("actions", json!([]))),
+        ("/interactions", with("actions", json!({"action_id": "status"}))),
+        ("/interactions", with("actions", json!([{"action_id": "status", "value": "tenpo\u{0}-0001"}]))),
+        ("/interactions", with("trigger_id", json!("\u{0}"))),
+        ("/interactions", form(&[("payload", &deep)])),
+        ("/interactions", form(&[("payload", "[]")])),
+        ("/events", deep),
+        ("/events", json!({"type": "event_callback", "event_id": "\u{0}"}).to_string()),
+        ("/events", json!({"type": "event_callback", "event": "app_home_opened"}).to_string()),
         ("/commands", String::new()),
         ("/commands", "text=lan".to_owned()),
         ("/commands", "{\"text\":1}".to_owned()),
@@ -184,6 +297,10 @@ async fn no_payload_is_ever_logged() {
         test.command_form("UOPERATOR", canary, "t"),
         interaction(&submission("UOPERATOR", "tenpo-0001", &[("mode", canary), ("reason", canary)])),
         format!("payload={canary}"),
+        form(&[("payload", &format!("{}{canary}", "[".repeat(500)))]),
+        interaction(&json!({"type": canary, "user": {"id": canary}, "team": {"id": canary}})),
+        json!({"type": "event_callback", "event": {"type": canary, "user": [canary, "\u{0}"]}}).to_string(),
+        canary.repeat(30_000),
     ];
 
     for body in &bodies {
