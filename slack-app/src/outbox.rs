@@ -23,6 +23,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(3);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// However long Slack asks us to wait: it may have thought better of it.
+const LONGEST_REST: Duration = Duration::from_mins(5);
 /// A channel that is gone or archived is looked at again this often, for about a week.
 const CHANNEL_RETRY: Duration = Duration::from_hours(1);
 const CHANNEL_ATTEMPTS: u32 = 168;
@@ -62,8 +64,12 @@ pub async fn run<O: Outbox>(web: Web, outbox: O, channel_id: String, stop: Cance
         };
         match shown {
             Ok(Shown::One) => continue,
-            // Slack is busy or away: the next message would fare no better.
             Ok(Shown::Nothing | Shown::PutOff) => {}
+            // Slack counts the calls of all messages together: the next one would fare no better.
+            Ok(Shown::Busy(pause)) => tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause.min(LONGEST_REST)) => continue,
+            },
             Err(error) => tracing::warn!(error = format!("{error:#}"), "could not look for Slack messages"),
         }
         tokio::select! {
@@ -81,6 +87,8 @@ pub enum Shown {
     One,
     /// One is due and Slack did not take it.
     PutOff,
+    /// Slack asks us to send nothing for so long.
+    Busy(Duration),
 }
 
 /// Shows one message. A test may call it itself.
@@ -101,6 +109,9 @@ pub async fn show_next<O: Outbox>(web: &Web, outbox: &O, channel_id: &str) -> an
                     retry_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
                     "a change's message will be sent again");
                 outbox.retry(&due, after).await?;
+                if matches!(error, WebError::RateLimited(_)) {
+                    return Ok(Shown::Busy(after));
+                }
             }
             Next::Never => {
                 tracing::error!(%error, change.id = %change, attempt = due.attempt, "gave up a change's message");
@@ -226,7 +237,7 @@ fn is_closed(code: &str) -> bool {
 }
 
 /// Up to half as long again, so that many do not come back at once.
-fn jittered(time: Duration) -> Duration {
+pub fn jittered(time: Duration) -> Duration {
     time.mul_f64(1.0 + rand::rng().random_range(0.0..0.5))
 }
 

@@ -15,14 +15,17 @@ use crate::{
     SlackApp,
     fleet::Ports,
     job::{Job, TakenJob},
+    outbox::jittered,
 };
 
 /// A job may take this long before another worker takes it.
 const LEASE: Duration = Duration::from_secs(30);
 /// Jobs at once: Slack's answers take a while, and a trigger does not wait.
 const AT_ONCE: usize = 16;
-const RETRY_AFTER: Duration = Duration::from_secs(2);
-const MAX_ATTEMPTS: u32 = 5;
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// Some five minutes: longer than Slack is usually away, and well within the life of a response address.
+const MAX_ATTEMPTS: u32 = 10;
 
 /// Works until `stop`, and ends what it has in hand.
 pub async fn run<P: Ports>(app: SlackApp<P>, stop: CancellationToken) {
@@ -69,12 +72,18 @@ pub async fn work<P: Ports>(app: &SlackApp<P>, taken: TakenJob) {
                 attempt = taken.attempt,
                 "a Slack job will be tried again"
             );
-            app.ports().retry(&taken, RETRY_AFTER * taken.attempt.max(1)).await
+            app.ports().retry(&taken, pause(taken.attempt)).await
         }
     };
     if let Err(error) = ended {
         tracing::warn!(error = format!("{error:#}"), "could not put a Slack job away");
     }
+}
+
+/// Twice as long each time.
+fn pause(attempt: u32) -> Duration {
+    let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(10)));
+    jittered(doubled.min(LONGEST_RETRY))
 }
 
 async fn do_job<P: Ports>(app: &SlackApp<P>, taken: &TakenJob) -> anyhow::Result<()> {
@@ -102,5 +111,20 @@ async fn do_job<P: Ports>(app: &SlackApp<P>, taken: &TakenJob) -> anyhow::Result
             act::act(app, &asker, act).await
         }
         Job::Home { user } => home::home(app, user).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_outlives_slack_being_away_for_a_minute_and_is_given_up_within_ten() {
+        let least: Duration = (1..MAX_ATTEMPTS).map(|attempt| pause(attempt).min(LONGEST_RETRY)).sum();
+        let most: Duration = (1..MAX_ATTEMPTS).map(pause).sum();
+
+        assert!(pause(1) < FIRST_RETRY * 2);
+        assert!(least > Duration::from_mins(2), "{least:?}");
+        assert!(most < Duration::from_mins(10), "{most:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -40,6 +40,7 @@ struct Inner {
 pub struct Call {
     pub method: String,
     pub body: Value,
+    pub at: Instant,
 }
 
 #[derive(Clone)]
@@ -100,6 +101,11 @@ impl FakeSlack {
         calls.map(|call| call.body.clone()).collect()
     }
 
+    pub fn called_at(&self, method: &str) -> Vec<Instant> {
+        let calls = self.inner.calls.lock();
+        calls.iter().filter(|call| call.method == method).map(|call| call.at).collect()
+    }
+
     pub fn methods(&self) -> Vec<String> {
         self.inner.calls.lock().iter().map(|call| call.method.clone()).collect()
     }
@@ -130,7 +136,7 @@ async fn answer(
     let body = serde_json::from_slice(&body).unwrap_or_else(|_| json!(query));
     let answer = inner.answers.lock().get_mut(&method).and_then(VecDeque::pop_front);
     let usual = usual(&inner, &method, &body);
-    inner.calls.lock().push(Call { method, body });
+    inner.calls.lock().push(Call { method, body, at: Instant::now() });
     inner.called.notify_waiters();
     match answer.unwrap_or(Answer::Json(usual)) {
         Answer::Json(value) => axum::Json(value).into_response(),
@@ -179,7 +185,7 @@ impl Inner {
 /// Slack answers a response with `ok`, which is no JSON.
 async fn respond(State(inner): State<Arc<Inner>>, body: Bytes) -> &'static str {
     let body = serde_json::from_slice(&body).unwrap();
-    inner.calls.lock().push(Call { method: "response".to_owned(), body });
+    inner.calls.lock().push(Call { method: "response".to_owned(), body, at: Instant::now() });
     inner.called.notify_waiters();
     "ok"
 }

@@ -166,3 +166,27 @@ async fn a_thread_that_was_cut_short_goes_on_where_it_was() {
     assert_eq!((tops, applied), (1, 1), "{posted:#?}");
     assert_eq!(test.fleet.with(|state| state.told.clone()), [2]);
 }
+
+#[tokio::test]
+async fn while_slack_asks_us_to_wait_no_other_message_is_sent_either() {
+    let test = TestApp::start().await;
+    test.slack.next("chat.update", Answer::RateLimited(2));
+    for change in ["01JFIRST", "01JSECOND"] {
+        let mut message = due(2, Some(place()), ChangeState::Sent);
+        message.story.change_id = change.parse().unwrap();
+        test.due(message);
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    let outbox =
+        slack_app::outbox::run(test.app.web().clone(), test.fleet.clone(), "COPS".to_owned(), stop.clone());
+
+    let all_shown = async {
+        test.slack.called("chat.update", 3).await;
+        stop.cancel();
+    };
+    tokio::join!(outbox, all_shown);
+
+    let times = test.slack.called_at("chat.update");
+    assert!(times[1] - times[0] >= std::time::Duration::from_secs(2), "{times:?}");
+    assert_eq!(test.fleet.with(|state| state.shown.len()), 2);
+}
