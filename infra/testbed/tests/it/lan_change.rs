@@ -164,27 +164,3 @@ fn initial<'a>(modal: &'a Value, field: &str) -> &'a str {
     let chosen = element["initial_option"]["value"].as_str();
     chosen.or_else(|| element["initial_value"].as_str()).unwrap_or_default()
 }
-
-#[tokio::test]
-async fn slack_may_be_down_in_the_middle_of_a_change() {
-    let bed = bed(1).await;
-    let thing = &bed.boxes[0].thing;
-    let operator = Operator::named(&bed, "operator");
-    bed.boxes[0].hold_at("trying").unwrap();
-    let wish = json!({"lan": {"mode": "static", "address": "192.168.10.9/24"}, "reason": "test"});
-    let opened = bed.api.put(&format!("/v1/devices/{thing}/lan"), &wish).await.unwrap();
-    let change = opened["changeId"].as_str().unwrap();
-    reaches(&bed, change, "trying").await;
-
-    let faults = format!("{}/_local/faults", bed.slack.url);
-    let down = json!({"method": "chat.*", "kind": "down"});
-    assert!(bed.api.http().post(&faults).json(&down).send().await.unwrap().status().is_success());
-    bed.boxes[0].release("trying").unwrap();
-    assert_true_story(&ended(&bed, change).await);
-    let said = operator.messages().await.unwrap();
-    assert!(!said.iter().any(|message| message.to_string().contains("反映済み")), "{said:?}");
-    assert!(bed.api.http().delete(&faults).send().await.unwrap().status().is_success());
-
-    assert_messages(&operator, 1, "反映済み").await;
-    bed.stop().await.unwrap();
-}

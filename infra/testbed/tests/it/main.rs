@@ -18,6 +18,7 @@ mod prescription;
 mod replicas;
 mod share;
 mod share_change;
+mod slack_away;
 mod support;
 mod traces;
 mod up;

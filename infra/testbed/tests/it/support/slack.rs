@@ -1,6 +1,7 @@
 //! The operator at the local Slack: acts, and looks at what it shows.
 
 use anyhow::{Context, Result};
+use reqwest::Method;
 use serde_json::{Value, json};
 use testbed::{Testbed, wait::until};
 
@@ -67,5 +68,49 @@ impl<'a> Operator<'a> {
         let url = format!("{}/_local/channels/{channel}/messages", self.bed.slack.url);
         let answer: Value = self.bed.api.http().get(url).send().await?.json().await?;
         Ok(answer.get("messages").unwrap_or(&answer).as_array().context("no messages")?.clone())
+    }
+}
+
+/// The workspace as whoever runs it sees it.
+pub struct Workspace<'a>(pub &'a Testbed);
+
+impl Workspace<'_> {
+    pub async fn fault(&self, fault: Value) {
+        self.ask(Method::POST, "faults", &fault).await;
+    }
+
+    /// What still stands of what was arranged.
+    pub async fn faults(&self) -> Result<Vec<Value>> {
+        let answer: Value = self.get("faults").await?;
+        Ok(answer["faults"].as_array().context("no faults")?.clone())
+    }
+
+    /// What the app has sent, oldest first.
+    pub async fn sent(&self) -> Result<Vec<Value>> {
+        let answer: Value = self.get("sent").await?;
+        Ok(answer["calls"].as_array().context("no calls")?.clone())
+    }
+
+    /// Somebody deletes a message in the operators' channel.
+    pub async fn delete(&self, ts: &str) {
+        let path = format!("channels/{}/messages/{ts}", self.0.slack.channel_id);
+        self.ask(Method::DELETE, &path, &Value::Null).await;
+    }
+
+    /// Somebody archives the operators' channel, or brings it back.
+    pub async fn archive(&self, archived: bool) {
+        let path = format!("channels/{}", self.0.slack.channel_id);
+        self.ask(Method::POST, &path, &json!({"archived": archived})).await;
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}/_local/{path}", self.0.slack.url);
+        Ok(self.0.api.http().get(url).send().await?.json().await?)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) {
+        let url = format!("{}/_local/{path}", self.0.slack.url);
+        let answer = self.0.api.http().request(method, url).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
     }
 }
