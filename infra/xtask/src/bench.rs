@@ -27,6 +27,10 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
             packages::ensure(&[packages::UP])?;
             run(system(name)?.args(parts))
         }
+        Some((name, [])) if name == "slack" => {
+            packages::ensure(&[packages::UP])?;
+            run(&mut system(name)?)
+        }
         Some((name, [])) if name == "line" => {
             packages::ensure(&[packages::UP, packages::BENCH])?;
             run(&mut system(name)?)
@@ -40,7 +44,7 @@ pub fn run_bench(arguments: &[String]) -> Result<()> {
         }
         _ => {
             bail!(
-                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads|memory]`, `line` or `audit`"
+                "bench what? `cloud [shadows|idle|objects]`, `capture [footprint|paced|burst]`, `api [list|lan|uploads|memory]`, `line`, `slack` or `audit`"
             )
         }
     }
