@@ -19,6 +19,7 @@ mod replicas;
 mod share;
 mod share_change;
 mod slack_away;
+mod slack_canary;
 mod support;
 mod traces;
 mod up;
