@@ -3,7 +3,7 @@
 use serde_json::Value;
 use testbed::{Testbed, wait::until};
 
-use crate::support::{BOUND, browser::Browser, tls_provider};
+use crate::support::{BOUND, browser::Browser, slack::Workspace, tls_provider};
 
 async fn bed() -> Testbed {
     tls_provider();
@@ -99,8 +99,60 @@ async fn the_home_shows_the_fleet_and_a_form_for_whoever_is_looked_for() {
     admin.sees(".modal h2", "LAN設定の変更").await;
     admin.choose("when", "日時を予約").await;
     admin.find(".modal [data-action-id='start']").await;
+    // Days and times are in the reader's language, whatever the browser's own is.
+    admin.click(".modal .day-list option:nth-child(3)", "月").await;
+    admin.click(".modal .time-list option", "02:30").await;
+    admin.fill("reason", "夜間に反映するため").await;
     admin.shoot("reserve").await;
+    admin.choose("mode", "固定").await;
+    admin.fill("address", "192.168.10.9").await;
+    admin.fill("mask", "/24").await;
+    admin.submit().await;
+    admin.sees(".modal", "02:30").await;
+    admin.shoot("reserve-preview").await;
 
     admin.close().await;
+    bed.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_password_is_shown_once_and_not_in_slack() {
+    let bed = bed().await;
+    let (channel, thing) = (bed.slack.channel_id.clone(), bed.boxes[0].thing.clone());
+    let operator = Browser::open(&bed, "operator", &channel).await;
+
+    operator.command(&format!("/rece status {thing}")).await;
+    operator.sees(".message.ephemeral", "オンライン").await;
+    operator.shoot("status").await;
+    operator.click(".message.ephemeral button", "共有フォルダの新しいパスワード").await;
+    operator.click(".modal button", "ページを開く").await;
+    let slack = operator.follow().await;
+    let number = operator.find("p.big").await.text().await.unwrap();
+    operator.shoot("password-number").await;
+
+    operator.look_at(&slack).await;
+    operator.fill("number", if number == "10" { "11" } else { "10" }).await;
+    operator.submit().await;
+    operator.sees(".modal .input.wrong .error", "番号が違います").await;
+    operator.fill("number", &number).await;
+    operator.shoot("password-modal").await;
+    operator.submit().await;
+    operator.sees(".modal", "確認しました").await;
+    operator.follow().await;
+    operator.sees("main", "表示は一度だけです").await;
+    operator.shoot("password-ready").await;
+    operator.press("main form button").await;
+    let password = operator.find("dd.big").await.text().await.unwrap();
+    operator.shoot("password-shown").await;
+
+    assert_eq!(password.len(), 16, "it is no password");
+    operator.reopen().await;
+    operator.sees("main", "このページは").await;
+    operator.shoot("password-gone").await;
+    let sent = Workspace(&bed).sent().await.unwrap();
+    let known = Value::from(sent).to_string();
+    assert!(known.contains(&thing) && !known.contains(&password), "Slack was told the password");
+
+    operator.close().await;
     bed.stop().await.unwrap();
 }

@@ -141,6 +141,27 @@ impl Browser {
         pressed.await.unwrap();
     }
 
+    /// Goes on in the window that was opened from this one; tells which it came from.
+    pub async fn follow(&self) -> String {
+        let here = self.session.call(Method::GET, "window", &Value::Null).await.unwrap();
+        let other = until("another window is open", BOUND, || async {
+            let all = self.session.call(Method::GET, "window/handles", &Value::Null).await?;
+            Ok(all.as_array().and_then(|all| all.iter().find(|one| **one != here).cloned()))
+        });
+        self.look_at(other.await.unwrap().as_str().unwrap()).await;
+        here.as_str().unwrap().to_owned()
+    }
+
+    pub async fn look_at(&self, window: &str) {
+        self.session.call(Method::POST, "window", &json!({"handle": window})).await.unwrap();
+    }
+
+    /// Asks for the page anew, as whoever comes back to it does.
+    pub async fn reopen(&self) {
+        let url = self.session.call(Method::GET, "url", &Value::Null).await.unwrap();
+        self.session.call(Method::POST, "url", &json!({"url": url})).await.unwrap();
+    }
+
     pub async fn submit(&self) {
         self.press(".modal button[type=submit]").await;
     }
