@@ -28,14 +28,14 @@ fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
         menu_title menu menu_lan menu_status menu_history menu_pending menu_approvals menu_help back refresh unknown
         choose choose_title choose_any choose_hint lan_check lan_next when when_now when_later start length
         length_hint when_at_once when_window preview_title preview_online preview_offline preview_unknown
-        preview_outdated preview_safety risk_heading risk_address risk_dhcp risk_none approval_needed rollback
+        preview_outdated preview_safety open_told open_what open_form open_preview risk_heading risk_address risk_dhcp risk_none approval_needed rollback
         rollback_title nothing_before runs_already cancel cancel_sure cancelled_done retry approve approve_sure
         approved_done reject reject_title reject_reason rejected rejected_done not_approver own_change
         approved_already not_waiting change_closed unknown_change unusable wrong_channel history_heading history_none
         pending_heading pending_none approvals_heading approvals_none more_changes csv csv_sent password_page
         password_open password_page_text no_sealing_key status_applied status_sight status_no_sight status_last_upload
         status_backlog status_quarantined status_certificate status_agent status_no_health change_approved_by
-        change_by_system change_withdrawing milestone_approved state_unapproved home_title home_boxes
+        change_by_system change_withdrawing change_expiring change_replacing milestone_approved state_unapproved home_title home_boxes
         home_certificates home_updated home_no_map home_all_well home_attention home_no_attention home_mine
         home_no_mine look_failed look_pending look_unknown map_total
         password_title password_number password_confirm password_confirmed password_wrong password_reason page_gone_short page_number page_waits page_ready page_show page_shown page_share page_user page_password page_once page_gone)
@@ -66,7 +66,7 @@ fn both_languages_are_complete_and_name_the_same_things() {
     }
     for ((name, ja), (_, en)) in pairs {
         same(name, ja, en);
-        let international = matches!(name, "mtu" | "change_by_api");
+        let international = matches!(name, "mtu" | "change_by_api" | "open_what");
         assert!(international || is_japanese(ja), "{name}: `{ja}` is not Japanese");
     }
 }

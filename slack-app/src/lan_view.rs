@@ -11,8 +11,8 @@ use crate::{
     blocks::{Block, Field, Modal, context, divider, section},
     form::Values,
     i18n::{Lang, Words},
-    model::BoxView,
-    settings_text::whose,
+    model::{BoxView, ChangeStory},
+    settings_text::{open, whose},
 };
 
 /// By which a submission is known to be of this modal.
@@ -44,16 +44,16 @@ pub struct Metadata {
 }
 
 /// The form as it opens: what runs today, at once.
-pub fn lan_modal(lang: Lang, device: &BoxView) -> Block {
-    modal(lang, device, &today(device), Shows { addresses: true })
+pub fn lan_modal(lang: Lang, device: &BoxView, open: Option<&ChangeStory>) -> Block {
+    modal(lang, device, open, &today(device), Shows { addresses: true })
 }
 
 /// The form after a choice in it: the fields that the choices leave, with what was typed in them.
-pub fn chosen(lang: Lang, device: &BoxView, typed: &Values) -> Block {
+pub fn chosen(lang: Lang, device: &BoxView, open: Option<&ChangeStory>, typed: &Values) -> Block {
     let mut values = today(device);
     values.extend(typed.clone());
     let addresses = values.get(field::MODE).is_none_or(|mode| mode != "dhcp");
-    modal(lang, device, &values, Shows { addresses })
+    modal(lang, device, open, &values, Shows { addresses })
 }
 
 /// What a change has to say for itself.
@@ -83,9 +83,18 @@ struct Shows {
     addresses: bool,
 }
 
-fn modal(lang: Lang, device: &BoxView, values: &Values, shows: Shows) -> Block {
+fn modal(
+    lang: Lang,
+    device: &BoxView,
+    open_change: Option<&ChangeStory>,
+    values: &Values,
+    shows: Shows,
+) -> Block {
     let words = lang.words();
     let mut blocks = vec![section(&whose(words, device))];
+    if let Some(story) = open_change {
+        blocks.push(section(&format!("{}\n{}", open(words, story), words.open_form)));
+    }
     if device.lan.is_none() {
         blocks.push(section(words.lan_unknown_settings));
     }

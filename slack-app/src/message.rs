@@ -9,7 +9,7 @@ use crate::{
         Block, actions, asking, button, code, context, escape, fallback, named_section, section, styled,
     },
     i18n::{Lang, Words, fill, jst, jst_minute, verdict},
-    model::{Approval, ChangeStory, Sight, Step},
+    model::{Approval, ChangeStory, Sight, Step, Withdrawing},
     settings_text::difference,
     verb,
 };
@@ -38,8 +38,8 @@ pub fn message(lang: Lang, story: &ChangeStory) -> Message {
     let heading = fill(words.change_heading, &[("thing", thing), ("pharmacy", &pharmacy)]);
     let state_line = fill(words.change_state, &[("mark", mark(story)), ("state", state)]);
     let mut head = vec![heading.trim_end().to_owned(), state_line];
-    if story.withdrawing && !story.state.is_terminal() {
-        head.push(words.change_withdrawing.to_owned());
+    if let Some(why) = story.withdrawing.filter(|_| !story.state.is_terminal()) {
+        head.push(withdrawing(words, why).to_owned());
     }
     head.extend(window(words, story));
     head.extend(story.steps.last().and_then(|step| why(lang, step, story)));
@@ -60,6 +60,14 @@ pub fn state(words: &Words, story: &ChangeStory) -> &'static str {
         (ChangeState::Scheduled, Approval::Waiting, _) => words.state_unapproved,
         (ChangeState::Applied, _, Some(Sight::Unconfirmed)) => words.state_applied_unconfirmed,
         (state, ..) => words.state(state, story.online),
+    }
+}
+
+fn withdrawing(words: &Words, why: Withdrawing) -> &'static str {
+    match why {
+        Withdrawing::Cancel => words.change_withdrawing,
+        Withdrawing::Expire => words.change_expiring,
+        Withdrawing::Supersede => words.change_replacing,
     }
 }
 
@@ -104,7 +112,7 @@ pub fn buttons(words: &Words, story: &ChangeStory) -> Vec<Value> {
         buttons.push(asking(approve, words.approve, words.approve_sure, words.approve, words.back));
         buttons.push(button(verb::REJECT, id, words.reject));
     }
-    if !story.state.is_terminal() && !story.withdrawing {
+    if !story.state.is_terminal() && story.withdrawing.is_none() {
         let cancel = styled(button(verb::CANCEL, id, words.cancel), "danger");
         buttons.push(asking(cancel, words.cancel, words.cancel_sure, words.cancel, words.back));
     }

@@ -98,6 +98,8 @@ pub struct LanWish {
     pub window: Option<WindowDraft>,
     pub reason: String,
     pub ticket: Option<String>,
+    /// The open change whose place it takes, as whoever wishes it was told.
+    pub replaces: Option<ChangeId>,
 }
 
 /// Why something was not done.
@@ -111,6 +113,9 @@ pub enum Refusal {
     Settings(Faults),
     #[error("change {0} is still open")]
     ChangeOpen(ChangeId),
+    /// Not what was shown before it was asked for: it has to be looked at again.
+    #[error("the box is not as it was shown any more")]
+    Outdated,
     /// With the state in which it ended.
     #[error("the change is closed already")]
     ChangeClosed(ChangeState),
@@ -151,8 +156,8 @@ pub struct ChangeStory {
     pub pharmacy: Option<String>,
     pub state: ChangeState,
     pub approval: Approval,
-    /// Somebody is taking it back, and the box has not answered yet.
-    pub withdrawing: bool,
+    /// It is being taken back, and the box has not answered yet.
+    pub withdrawing: Option<Withdrawing>,
     /// None: not known.
     pub online: Option<bool>,
     /// `slack:U…`, `token:…`.
@@ -166,6 +171,15 @@ pub struct ChangeStory {
     pub steps: Vec<Step>,
     /// Of a change that was applied to a box that hosts its share.
     pub sight: Option<Sight>,
+}
+
+/// Why a change is being taken back that a box may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawing {
+    Cancel,
+    Expire,
+    /// A newer one takes its place.
+    Supersede,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

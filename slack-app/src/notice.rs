@@ -122,6 +122,7 @@ pub fn refusal(lang: Lang, refusal: &Refusal) -> String {
         Refusal::UnknownThing(thing) => unknown_box(lang, thing.as_str()),
         Refusal::UnknownChange => words.unknown_change.to_owned(),
         Refusal::ChangeOpen(change) => change_open(lang, change),
+        Refusal::Outdated => words.preview_outdated.to_owned(),
         Refusal::ChangeClosed(state) => fill(words.change_closed, &[("state", words.state(*state, None))]),
         Refusal::NotWaiting { approved_by: Some(by) } => {
             let who = crate::message::who(words, by);

@@ -9,8 +9,8 @@ use crate::{
     form::Values,
     i18n::{Lang, Words, fill, jst_minute},
     lan_view::why_fields,
-    model::BoxView,
-    settings_text::{difference, risk, whose},
+    model::{BoxView, ChangeStory},
+    settings_text::{difference, open, risk, whose},
 };
 
 pub const CALLBACK: &str = "lan_preview";
@@ -20,7 +20,8 @@ pub const CALLBACK: &str = "lan_preview";
 pub struct Metadata {
     pub thing: ThingName,
     pub source: Source,
-    /// What ran when the preview was made: if that has changed since, it shows something untrue.
+    /// What ran and what was open when the preview was made: if that has changed since, it shows
+    /// something untrue.
     pub seen: String,
 }
 
@@ -42,6 +43,8 @@ pub struct Wanted {
     pub reason: String,
     pub ticket: Option<String>,
     pub needs_approval: bool,
+    /// The open change whose place it would take.
+    pub replaces: Option<ChangeStory>,
     /// Something to be said first, e.g. that the preview is a new one.
     pub remark: Option<&'static str>,
 }
@@ -56,6 +59,9 @@ pub fn preview(lang: Lang, device: &BoxView, source: Source, wanted: &Wanted) ->
     let mut blocks = Vec::new();
     blocks.extend(wanted.remark.map(section));
     blocks.push(section(&format!("{}\n{}", whose(words, device), connection(words, device))));
+    if let Some(story) = &wanted.replaces {
+        blocks.push(section(&format!("{}\n{}", open(words, story), words.open_preview)));
+    }
     blocks.push(divider());
     let difference = difference(words, device.lan.as_ref(), &wanted.after);
     blocks.push(section(&format!("{}\n{difference}", words.change_before_after)));
@@ -88,10 +94,11 @@ pub fn preview(lang: Lang, device: &BoxView, source: Source, wanted: &Wanted) ->
     .with(&blocks)
 }
 
-/// Names what runs on a box.
+/// Names what runs on a box and which change of it is open.
 pub fn seen(device: &BoxView) -> String {
-    let lan = device.lan.as_ref().and_then(|lan| serde_json::to_string(lan).ok()).unwrap_or_default();
-    hex::encode(&Sha256::digest(lan)[..8])
+    let open = device.open_change.as_ref().map(|(change, _)| change);
+    let seen = serde_json::json!([device.lan, open]);
+    hex::encode(&Sha256::digest(seen.to_string())[..8])
 }
 
 /// When it is to happen.

@@ -5,7 +5,8 @@ use device_model::lan::{Addressing, LanSettings};
 use crate::{
     blocks::{code, escape},
     i18n::{Words, fill},
-    model::BoxView,
+    message::{state, who},
+    model::{BoxView, ChangeStory},
 };
 
 /// Which box, and whose it is.
@@ -76,6 +77,20 @@ pub fn risk(words: &Words, device: &BoxView, after: &LanSettings) -> String {
         }
         (_, Addressing::Dhcp) => fill(words.risk_dhcp, &[("share", &code(share))]),
     }
+}
+
+/// The change that is open on a box: who asked for what, how far it is.
+pub fn open(words: &Words, story: &ChangeStory) -> String {
+    let (before, after) = (brief(words, story.before.as_ref()), brief(words, Some(&story.after)));
+    let what = fill(words.open_what, &[("before", &before), ("after", &after)]);
+    let values = [
+        ("state", state(words, story)),
+        ("who", &who(words, &story.requested_by)),
+        ("what", &what),
+        ("reason", &escape(&story.reason)),
+        ("change", story.change_id.as_str()),
+    ];
+    fill(words.open_told, &values)
 }
 
 /// Settings, one line a field: its label and its value.

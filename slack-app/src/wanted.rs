@@ -1,5 +1,6 @@
 //! What a preview stands for, worked out anew each time: from the form as typed, or from a change.
 
+use anyhow::Context;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     form::Form,
     i18n::Lang,
     lan_view::field,
-    model::BoxView,
+    model::{BoxView, ChangeStory},
     notice,
     preview::{Metadata, Source, Wanted},
 };
@@ -47,6 +48,7 @@ pub async fn wanted<P: Ports>(
                     reason: form.reason,
                     ticket: form.ticket,
                     needs_approval: false,
+                    replaces: None,
                     remark: None,
                 },
                 judged => return Ok(Err(Unwanted::Errors(form.errors(judged.err().as_ref(), lang)))),
@@ -69,12 +71,22 @@ pub async fn wanted<P: Ports>(
                 reason: String::new(),
                 ticket: None,
                 needs_approval: false,
+                replaces: None,
                 remark: None,
             }
         }
     };
+    wanted.replaces = open(app, &device).await?;
     wanted.needs_approval = app.ports().needs_approval(&device, &wanted.after);
     Ok(Ok((device, wanted)))
+}
+
+/// The change that is open on a box.
+pub async fn open<P: Ports>(app: &SlackApp<P>, device: &BoxView) -> anyhow::Result<Option<ChangeStory>> {
+    let Some((change, _)) = &device.open_change else {
+        return Ok(None);
+    };
+    Ok(Some(app.ports().change(change).await?.context("an open change cannot be found")?))
 }
 
 /// Errors in one text, where their fields are out of sight.

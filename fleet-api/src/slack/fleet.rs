@@ -63,8 +63,16 @@ impl slack_app::fleet::Fleet for Ports {
 
     async fn change_lan(&self, by: &SlackUser, wish: LanWish, key: &str) -> Result<ChangeId, Refusal> {
         let actor = Actor::slack(&by.user_id);
-        let conditions = Conditions { idempotency_key: Some(key.to_owned()), ..Conditions::default() };
         let thing = wish.thing;
+        let if_match = match &wish.replaces {
+            // Only what was told is superseded: the tag stands for the moment when it was the open one.
+            Some(told) => match self.fleet.lan(&thing).await.map_err(refusal)? {
+                (lan, etag) if lan["openChange"] == told.as_str() => Some(etag),
+                _ => return self.registered(by, key).await?.ok_or(Refusal::Outdated),
+            },
+            None => None,
+        };
+        let conditions = Conditions { if_match, idempotency_key: Some(key.to_owned()) };
         let device = self.device(&thing).await?.ok_or_else(|| Refusal::UnknownThing(thing.clone()))?;
         let held = match self.judge(wish.lan.clone()) {
             Ok(after) => self.needs_approval(&device, &after),
@@ -78,6 +86,7 @@ impl slack_app::fleet::Fleet for Ports {
             reason: wish.reason,
             ticket: wish.ticket,
             held,
+            supersede: wish.replaces.is_some(),
             ..Wish::default()
         };
         let change = self.fleet.change_lan(&thing, wish, &actor, &conditions).await;
@@ -214,6 +223,7 @@ pub(super) fn refusal(error: ApiError) -> Refusal {
         ApiError::UnknownChange => Refusal::UnknownChange,
         ApiError::Faults(faults) => Refusal::Settings(faults),
         ApiError::ChangeOpen(change) => Refusal::ChangeOpen(change),
+        ApiError::EtagMismatch => Refusal::Outdated,
         ApiError::Internal(cause) => Refusal::Internal(cause),
         other => Refusal::Internal(other.into()),
     }

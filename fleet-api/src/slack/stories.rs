@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use device_model::change::ChangeState;
-use slack_app::model::{Approval, ChangeStory, Look, Overview, SlackUser, Square, Step, Which};
+use slack_app::model::{Approval, ChangeStory, Look, Overview, SlackUser, Square, Step, Which, Withdrawing};
 
 use crate::{
     fleet::{
@@ -57,7 +57,7 @@ impl Ports {
             pharmacy,
             state: change.state,
             approval,
-            withdrawing: change.withdrawing.is_some(),
+            withdrawing: change.withdrawing.map(withdrawing),
             online,
             requested_by: change.requested_by,
             requested_at: change.requested_at,
@@ -112,6 +112,14 @@ fn square(glance: Glance) -> Square {
         }
     };
     Square { label: glance.pharmacy.unwrap_or(glance.thing), look }
+}
+
+fn withdrawing(why: change::Withdrawing) -> Withdrawing {
+    match why {
+        change::Withdrawing::Cancel => Withdrawing::Cancel,
+        change::Withdrawing::Expire => Withdrawing::Expire,
+        change::Withdrawing::Supersede => Withdrawing::Supersede,
+    }
 }
 
 fn step(step: change::Step) -> Step {

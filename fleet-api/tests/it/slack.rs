@@ -8,7 +8,7 @@ use serde_json::json;
 use slack_app::{
     fleet::{Fleet, Jobs, Outbox},
     job::{Job, TakenJob},
-    model::{Approval, LanWish, Look, Refusal, SlackUser, Which},
+    model::{Approval, LanWish, Look, Refusal, SlackUser, Which, Withdrawing},
     outbox::{DueMessage, Posted},
 };
 use sqlx::PgPool;
@@ -73,6 +73,7 @@ fn wish(thing: &str, address: &str) -> LanWish {
         window: None,
         reason: "ルーター交換".to_owned(),
         ticket: Some("R-1".to_owned()),
+        replaces: None,
     }
 }
 
@@ -269,6 +270,46 @@ async fn the_same_submission_is_one_change_and_another_must_wait(db: PgPool) {
     assert!(matches!(other, Err(Refusal::ChangeOpen(open)) if open == first));
     let nowhere = ports.change_lan(&user(), wish("tenpo-0404", "192.168.10.8/24"), "view:3").await;
     assert!(matches!(nowhere, Err(Refusal::UnknownThing(_))));
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn an_open_change_is_superseded_by_whoever_was_shown_it(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports(&api);
+    api.register("tenpo-0001").await;
+    let replacing = |address, told: &device_model::change_id::ChangeId| LanWish {
+        replaces: Some(told.clone()),
+        ..wish("tenpo-0001", address)
+    };
+    let first = ports.change_lan(&user(), wish("tenpo-0001", "192.168.10.9/24"), "view:1").await.unwrap();
+
+    let second = ports.change_lan(&user(), replacing("192.168.10.8/24", &first), "view:2").await.unwrap();
+    let again = ports.change_lan(&user(), replacing("192.168.10.8/24", &first), "view:2").await.unwrap();
+    let outdated = ports.change_lan(&user(), replacing("192.168.10.7/24", &first), "view:3").await;
+
+    assert_eq!(second, again, "a submission that is repeated is one change");
+    assert!(matches!(outdated, Err(Refusal::Outdated)), "the second was not shown to them");
+    assert_eq!(state_of(&ports, &first).await, ChangeState::Superseded);
+    assert_eq!(state_of(&ports, &second).await, ChangeState::Queued);
+    let story = ports.change(&first).await.unwrap().unwrap();
+    assert!(
+        slack_app::message::message(slack_app::i18n::Lang::Ja, &story).text.ends_with("新しい変更に置き換え")
+    );
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_change_that_its_box_may_have_says_that_it_is_being_replaced(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports(&api);
+    api.register("tenpo-0001").await;
+    let first = ports.change_lan(&user(), wish("tenpo-0001", "192.168.10.9/24"), "view:1").await.unwrap();
+    api.dispatch().await;
+
+    let newer = LanWish { replaces: Some(first.clone()), ..wish("tenpo-0001", "192.168.10.8/24") };
+    ports.change_lan(&user(), newer, "view:2").await.unwrap();
+
+    let story = ports.change(&first).await.unwrap().unwrap();
+    assert_eq!((story.state, story.withdrawing), (ChangeState::Sent, Some(Withdrawing::Supersede)));
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]

@@ -13,9 +13,9 @@ use crate::{
     i18n::Lang,
     interaction::payload::View,
     lan_view::{self, field},
-    model::{LanWish, Refusal, SlackUser},
+    model::{BoxView, LanWish, Refusal, SlackUser},
     notice,
-    preview::{self, Source},
+    preview::{self, Source, Wanted},
     request::Turned,
     wanted::{self, Unwanted},
 };
@@ -87,8 +87,7 @@ async fn register<P: Ports>(
         return Ok(updated(&notice::registered(lang, &metadata.thing, &change, channel)));
     }
     if metadata.seen != preview::seen(&device) {
-        wanted.remark = Some(lang.words().preview_outdated);
-        return Ok(updated(&preview::preview(lang, &device, metadata.source.clone(), &wanted)));
+        return Ok(updated(&outdated(lang, &device, metadata, wanted)));
     }
     let wish = LanWish {
         thing: metadata.thing.clone(),
@@ -97,6 +96,7 @@ async fn register<P: Ports>(
         window: wanted.window,
         reason: wanted.reason,
         ticket: wanted.ticket,
+        replaces: wanted.replaces.map(|story| story.change_id),
     };
     Ok(match app.ports().change_lan(user, wish, &key).await {
         Ok(change) => {
@@ -104,9 +104,20 @@ async fn register<P: Ports>(
                 "a change was registered from Slack");
             updated(&notice::registered(lang, &metadata.thing, &change, channel))
         }
+        // Somebody was faster, just now.
+        Err(Refusal::Outdated | Refusal::ChangeOpen(_)) => match wanted::wanted(app, lang, metadata).await? {
+            Ok((device, wanted)) => updated(&outdated(lang, &device, metadata, wanted)),
+            Err(_) => told(lang, lang.words().preview_outdated),
+        },
         Err(Refusal::Internal(error)) => return Err(error),
         Err(refusal) => told(lang, &notice::refusal(lang, &refusal)),
     })
+}
+
+/// The preview as it is now, since what was submitted is not true any more.
+fn outdated(lang: Lang, device: &BoxView, metadata: &preview::Metadata, mut wanted: Wanted) -> Block {
+    wanted.remark = Some(lang.words().preview_outdated);
+    preview::preview(lang, device, metadata.source.clone(), &wanted)
 }
 
 /// Why the user may change nothing, if so.

@@ -63,10 +63,7 @@ pub async fn view<P: Ports>(
 ) -> anyhow::Result<Block> {
     let words = lang.words();
     Ok(match verb {
-        verb::LAN => match &device.open_change {
-            Some((change, _)) => notice::notice(lang, &notice::change_open(lang, change)),
-            None => lan_view::lan_modal(lang, device),
-        },
+        verb::LAN => lan_view::lan_modal(lang, device, wanted::open(app, device).await?.as_ref()),
         verb::ROLLBACK => {
             let applied = app.ports().changes(Which::Of(device.thing.clone()), lists::SHOWN).await?;
             match applied.into_iter().find(|story| story.state == device_model::change::ChangeState::Applied)
@@ -138,7 +135,10 @@ async fn modal<P: Ports>(
             let view = asker.view.context("the LAN form is gone")?;
             let metadata: lan_view::Metadata = serde_json::from_str(&view.private_metadata)?;
             match app.ports().device(&metadata.thing).await? {
-                Some(device) => lan_view::chosen(lang, &device, &view.values),
+                Some(device) => {
+                    let open = wanted::open(app, &device).await?;
+                    lan_view::chosen(lang, &device, open.as_ref(), &view.values)
+                }
                 None => notice::notice(lang, &notice::unknown_box(lang, metadata.thing.as_str())),
             }
         }
@@ -160,11 +160,7 @@ async fn again<P: Ports>(
 ) -> anyhow::Result<Block> {
     let metadata = Metadata { thing: thing.clone(), source, seen: String::new() };
     Ok(match wanted::wanted(app, lang, &metadata).await? {
-        Ok((device, _)) if device.open_change.is_some() => {
-            let (change, _) = device.open_change.context("there is an open change")?;
-            notice::notice(lang, &notice::change_open(lang, &change))
-        }
-        Ok((device, wanted)) if device.lan.as_ref() == Some(&wanted.after) => {
+        Ok((device, wanted)) if device.lan.as_ref() == Some(&wanted.after) && wanted.replaces.is_none() => {
             notice::notice(lang, lang.words().runs_already)
         }
         Ok((device, wanted)) => preview::preview(lang, &device, metadata.source, &wanted),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use device_model::change::ChangeState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -67,14 +66,12 @@ async fn a_command_that_cannot_be_written_down_is_not_acknowledged() {
 async fn why_no_form_is_shown_is_said_in_the_modal() {
     let test = TestApp::start().await;
     test.fleet.with(|state| {
-        state.boxes[1].open_change = Some(("01JOPEN".parse().unwrap(), ChangeState::Sent));
         state.boxes.push(device("tenpo-0003", Some("ひまわり薬局 二号店")));
     });
     let asked = [
         ("UOPERATOR", "lan tenpo-9999", "見つかりません"),
         ("UOPERATOR", "lan", "探してください"),
         ("UOPERATOR", "rollback tenpo-0001", "戻せる前回の設定がありません"),
-        ("UOPERATOR", "lan tenpo-0002", "01JOPEN"),
         ("UOPERATOR", "lan ひまわり", "2台"),
         ("UVIEWER", "lan tenpo-0001", "変更する権限がありません"),
         ("UNOBODY", "lan tenpo-0001", "操作する権限がありません"),

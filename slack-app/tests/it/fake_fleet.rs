@@ -63,6 +63,15 @@ impl FakeFleet {
         self.with(|state| state.job_keys.is_empty() && state.changes.is_empty() && state.decided.is_empty())
     }
 
+    /// A change that is open on a box.
+    pub fn open(&self, thing: &str, story: ChangeStory) {
+        self.with(|state| {
+            let device = state.boxes.iter_mut().find(|device| device.thing.as_str() == thing).unwrap();
+            device.open_change = Some((story.change_id.clone(), story.state));
+            state.stories.push(story);
+        });
+    }
+
     fn decide(&self, what: &str) -> Result<(), Refusal> {
         self.up()?;
         self.with(|state| {

@@ -136,6 +136,23 @@ async fn a_failed_change_is_tried_again_with_a_preview_and_a_reason() {
 }
 
 #[tokio::test]
+async fn trying_again_beside_an_open_change_says_what_becomes_of_it() {
+    let test = TestApp::start().await;
+    let mut open = story(ChangeState::Scheduled);
+    open.change_id = "01JOPEN".parse().unwrap();
+    test.fleet.with(|state| state.stories = vec![story(ChangeState::RolledBack)]);
+    test.fleet.open("tenpo-0001", open);
+
+    test.press("UOPERATOR", "retry", "01JCHANGE").await;
+    let preview = test.shown();
+    assert!(words(&preview).contains("今回の変更に置き換えます"), "{preview}");
+    test.confirm("UOPERATOR", &preview, &[("reason", "x")]).await;
+
+    let replaces = test.fleet.with(|state| state.changes[0].2.replaces.clone());
+    assert_eq!(replaces.unwrap().as_str(), "01JOPEN");
+}
+
+#[tokio::test]
 async fn going_back_means_what_ran_before_the_last_applied_change() {
     let test = TestApp::start().await;
     let (mut newest, mut applied) = (story(ChangeState::Cancelled), story(ChangeState::Applied));

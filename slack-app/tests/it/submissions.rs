@@ -1,13 +1,16 @@
 //! The submitted modal: one change, or every fault at its field.
 
 use axum::http::StatusCode;
-use device_model::fault::{FaultCode, Faults};
+use device_model::{
+    change::ChangeState,
+    fault::{FaultCode, Faults},
+};
 use serde_json::json;
 use slack_app::model::Refusal;
 
 use crate::{
     fake_slack::Answer,
-    support::{TestApp, lan, words},
+    support::{TestApp, lan, story, words},
 };
 
 const GOOD: [(&str, &str); 7] = [
@@ -82,7 +85,10 @@ async fn a_preview_that_is_not_true_any_more_is_shown_anew() {
     test.fleet.with(|state| state.boxes[0].lan = Some(now_runs));
 
     let again = test.confirm("UOPERATOR", &preview["view"], &[]).await;
-    assert!(words(&again["view"]).contains("現在の設定が変わりました"), "{again}");
+    assert!(
+        words(&again["view"]).contains("現在の設定か、完了していない変更の内容が変わりました"),
+        "{again}"
+    );
     assert!(words(&again["view"]).contains("192.168.10.77 → *192.168.10.20*"), "{again}");
     assert!(test.fleet.is_untouched());
 
@@ -99,6 +105,57 @@ async fn whoever_lost_the_role_after_the_preview_registers_nothing() {
     let refused = test.confirm("UOPERATOR", &preview["view"], &[]).await;
 
     assert!(words(&refused["view"]).contains("変更する権限がありません"));
+    assert!(test.fleet.is_untouched());
+}
+
+#[tokio::test]
+async fn an_open_change_is_told_and_superseded_by_whoever_saw_that() {
+    let test = TestApp::start().await;
+    test.fleet.open("tenpo-0001", story(ChangeState::Sent));
+
+    test.command("UOPERATOR", "lan tenpo-0001").await;
+    test.work().await;
+    let form = test.shown();
+    for part in ["配信中", "<@UOPERATOR>", "自動取得(DHCP) → *192.168.10.9/24", "新しい変更に置き換え"]
+    {
+        assert!(words(&form).contains(part), "{part} is not in: {form}");
+    }
+    assert_eq!(form["submit"]["text"], "確認画面へ");
+
+    let preview = test.submit("UOPERATOR", &GOOD).await.json();
+    let said = words(&preview["view"]);
+    assert!(said.contains("今回の変更に置き換えます") && said.contains("01JCHANGE"), "{said}");
+    assert!(test.fleet.with(|state| state.changes.is_empty()));
+    test.confirm("UOPERATOR", &preview["view"], &[]).await;
+
+    let replaces = test.fleet.with(|state| state.changes[0].2.replaces.clone());
+    assert_eq!(replaces.unwrap().as_str(), "01JCHANGE");
+}
+
+#[tokio::test]
+async fn a_change_that_was_not_shown_is_not_superseded() {
+    let test = TestApp::start().await;
+    let preview = test.submit("UOPERATOR", &GOOD).await.json();
+    test.fleet.open("tenpo-0001", story(ChangeState::Queued));
+
+    let again = test.confirm("UOPERATOR", &preview["view"], &[]).await;
+
+    assert!(test.fleet.is_untouched());
+    assert!(words(&again["view"]).contains("完了していない変更の内容が変わりました"), "{again}");
+    assert!(words(&again["view"]).contains("今回の変更に置き換えます"), "{again}");
+    test.confirm("UOPERATOR", &again["view"], &[]).await;
+    assert!(test.fleet.with(|state| state.changes[0].2.replaces.is_some()));
+}
+
+#[tokio::test]
+async fn a_change_that_opens_at_the_very_moment_is_shown_before_it_is_superseded() {
+    let test = TestApp::start().await;
+    let preview = test.submit("UOPERATOR", &GOOD).await.json();
+    test.fleet.with(|state| state.refuse = Some(Refusal::Outdated));
+
+    let again = test.confirm("UOPERATOR", &preview["view"], &[]).await;
+
+    assert_eq!(again["view"]["callback_id"], "lan_preview", "{again}");
     assert!(test.fleet.is_untouched());
 }
 
@@ -185,11 +242,12 @@ async fn a_refusal_is_told_in_words() {
     let open = Refusal::ChangeOpen("01JOPEN".parse().unwrap());
     test.fleet.with(|state| state.refuse = Some(open));
 
-    let refused = test.register("UOPERATOR", &GOOD).await;
+    let told = test.register("UOPERATOR", &GOOD).await;
     let viewer = test.submit("UVIEWER", &GOOD).await.json();
     let nobody = test.submit("UNOBODY", &GOOD).await.json();
 
-    assert!(refused["view"].to_string().contains("01JOPEN"));
+    assert!(words(&told["view"]).contains("もう一度、この画面を確認してください"), "{told}");
+    assert_eq!(told["view"]["callback_id"], "lan_preview", "no dead end");
     assert!(viewer["view"].to_string().contains("変更する権限がありません"));
     assert!(nobody["view"].to_string().contains("操作する権限がありません"));
     assert!(test.fleet.is_untouched());

@@ -300,7 +300,7 @@ pub fn story(state: ChangeState) -> ChangeStory {
         pharmacy: Some("ひまわり薬局 <本店>".to_owned()),
         state,
         approval: Approval::NotNeeded,
-        withdrawing: false,
+        withdrawing: None,
         online: Some(true),
         requested_by: "slack:UOPERATOR".to_owned(),
         requested_at: now(),

@@ -18,7 +18,7 @@ use slack_app::{
     lan_view::{chosen, lan_modal},
     lists,
     message::{message, milestones},
-    model::{Approval, ChangeStory, Look, Overview, Sight, Square},
+    model::{Approval, ChangeStory, Look, Overview, Sight, Square, Withdrawing},
     notice, password_view,
     preview::{Source, Wanted, preview},
     status_view, verb,
@@ -73,8 +73,10 @@ fn the_lan_modal_is_as_kept() {
     let mut fresh = device("tenpo-0002", None);
     fresh.lan = None;
     for (lang, suffix) in BOTH {
-        is_as_kept(&format!("lan_{suffix}"), &lan_modal(lang, &whole));
-        is_as_kept(&format!("lan_never_reported_{suffix}"), &lan_modal(lang, &fresh));
+        is_as_kept(&format!("lan_{suffix}"), &lan_modal(lang, &whole, None));
+        is_as_kept(&format!("lan_never_reported_{suffix}"), &lan_modal(lang, &fresh, None));
+        let open = story(ChangeState::Sent);
+        is_as_kept(&format!("lan_open_{suffix}"), &lan_modal(lang, &whole, Some(&open)));
     }
 }
 
@@ -126,9 +128,9 @@ fn what_a_choice_leaves_of_the_form_is_as_kept() {
         choices.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
     for (lang, suffix) in BOTH {
-        is_as_kept(&format!("lan_dhcp_{suffix}"), &chosen(lang, &device, &choose(&[("mode", "dhcp")])));
+        is_as_kept(&format!("lan_dhcp_{suffix}"), &chosen(lang, &device, None, &choose(&[("mode", "dhcp")])));
         let later = choose(&[("when", "later"), ("start", "1795329000"), ("reason", "移転")]);
-        is_as_kept(&format!("lan_later_{suffix}"), &chosen(lang, &device, &later));
+        is_as_kept(&format!("lan_later_{suffix}"), &chosen(lang, &device, None, &later));
     }
 }
 
@@ -144,6 +146,7 @@ fn previews_are_as_kept() {
         reason: "ルーター交換 <!channel>".to_owned(),
         ticket: Some("R-100".to_owned()),
         needs_approval,
+        replaces: None,
         remark: None,
     };
     let change = || "01JCHANGE".parse().unwrap();
@@ -153,6 +156,9 @@ fn previews_are_as_kept() {
             &format!("preview_{suffix}"),
             &preview(lang, &offline, form, &wanted(moved.clone(), true)),
         );
+        let form = Source::Form { key: "k".to_owned(), values: [].into() };
+        let replacing = Wanted { replaces: Some(story(ChangeState::Trying)), ..wanted(moved.clone(), false) };
+        is_as_kept(&format!("preview_replacing_{suffix}"), &preview(lang, &offline, form, &replacing));
         let again = preview(lang, &offline, Source::Again(change()), &wanted(moved.clone(), false));
         is_as_kept(&format!("preview_again_{suffix}"), &again);
         let back = preview(lang, &offline, Source::Before(change()), &wanted(dhcp.clone(), false));
@@ -197,9 +203,13 @@ fn what_a_thread_tells_only_grows() {
 #[test]
 fn a_change_that_waits_for_approval_is_as_kept() {
     for (lang, suffix) in BOTH {
-        for (name, story) in
-            [("unapproved", unapproved()), ("approved", approved()), ("withdrawing", withdrawing())]
-        {
+        for (name, story) in [
+            ("unapproved", unapproved()),
+            ("approved", approved()),
+            ("withdrawing", withdrawing(Withdrawing::Cancel)),
+            ("expiring", withdrawing(Withdrawing::Expire)),
+            ("replacing", withdrawing(Withdrawing::Supersede)),
+        ] {
             let message = message(lang, &story);
             let made = json!({"text": message.text, "blocks": message.blocks});
             is_as_kept(&format!("change_{name}_{suffix}"), &made);
@@ -283,8 +293,6 @@ fn approved() -> ChangeStory {
     approved
 }
 
-fn withdrawing() -> ChangeStory {
-    let mut story = story(ChangeState::Trying);
-    story.withdrawing = true;
-    story
+fn withdrawing(why: Withdrawing) -> ChangeStory {
+    ChangeStory { withdrawing: Some(why), ..story(ChangeState::Trying) }
 }
