@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveTime, Utc, Weekday};
 use device_model::lan::LanSettings;
 
-/// `static_address,outside=09:00-18:00,pharmacy=HIMAWARI-`: any of them is enough. Empty: none is needed.
+/// `static_address,outside=09:00-18:00,tag=pilot,pharmacy=HIMAWARI-`: any of them is enough. Empty: none is needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApprovalRules(Vec<Rule>);
 
@@ -16,12 +16,14 @@ enum Rule {
     StaticAddress,
     /// Asked for outside these hours in Japan, or on a Saturday or Sunday.
     Outside(NaiveTime, NaiveTime),
+    /// Of a box with this tag.
+    Tag(String),
     /// Of a pharmacy whose code begins so.
     Pharmacy(String),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no rule: all, static_address, outside=09:00-18:00, pharmacy=CODE")]
+#[error("`{0}` is no rule: all, static_address, outside=09:00-18:00, tag=NAME, pharmacy=CODE")]
 pub struct NotARule(String);
 
 /// What the rules look at.
@@ -30,6 +32,8 @@ pub struct Asked<'a> {
     pub after: &'a LanSettings,
     /// The pharmacy's code.
     pub pharmacy: Option<&'a str>,
+    /// The box's.
+    pub tags: &'a [String],
     pub at: DateTime<Utc>,
 }
 
@@ -39,6 +43,7 @@ impl ApprovalRules {
             Rule::All => true,
             Rule::StaticAddress => asked.before.and_then(LanSettings::address) != asked.after.address(),
             Rule::Outside(from, to) => is_outside(asked.at, *from, *to),
+            Rule::Tag(tag) => asked.tags.contains(tag),
             Rule::Pharmacy(prefix) => asked.pharmacy.is_some_and(|code| code.starts_with(prefix.as_str())),
         })
     }
@@ -65,6 +70,7 @@ fn rule(text: &str) -> Option<Rule> {
             let time = |text| NaiveTime::parse_from_str(text, "%H:%M").ok();
             Some(Rule::Outside(time(from)?, time(to)?))
         }
+        Some(("tag", tag)) if !tag.is_empty() => Some(Rule::Tag(tag.to_owned())),
         Some(("pharmacy", code)) if !code.is_empty() => Some(Rule::Pharmacy(code.to_owned())),
         _ => None,
     }
@@ -91,8 +97,9 @@ mod tests {
 
     fn apply(rules: &str, before: &LanSettings, after: &LanSettings, at: &str) -> bool {
         let rules: ApprovalRules = rules.parse().unwrap();
-        let (before, pharmacy) = (Some(before), Some("HIMAWARI-3"));
-        rules.apply_to(&Asked { before, after, pharmacy, at: at.parse().unwrap() })
+        let (before, pharmacy, tags) =
+            (Some(before), Some("HIMAWARI-3"), &["新築".to_owned(), "pilot".to_owned()]);
+        rules.apply_to(&Asked { before, after, pharmacy, tags, at: at.parse().unwrap() })
     }
 
     #[test]
@@ -112,11 +119,14 @@ mod tests {
         assert!(apply("outside=09:00-18:00", &dhcp, &nine, sunday));
         assert!(apply("pharmacy=HIMAWARI-, static_address", &nine, &nine, noon));
         assert!(!apply("pharmacy=SAKURA", &nine, &nine, noon));
+        assert!(apply("tag=pilot", &nine, &nine, noon));
+        assert!(apply("tag=新築", &nine, &nine, noon));
+        assert!(!apply("tag=pil", &nine, &nine, noon), "a tag is matched whole");
     }
 
     #[test]
     fn a_rule_that_does_not_exist_is_told() {
-        for text in ["never", "outside=9", "pharmacy=", "all=1"] {
+        for text in ["never", "outside=9", "pharmacy=", "tag=", "all=1"] {
             assert!(text.parse::<ApprovalRules>().is_err(), "{text}");
         }
     }

@@ -58,7 +58,8 @@ impl slack_app::fleet::Fleet for Ports {
     fn needs_approval(&self, device: &BoxView, after: &LanSettings) -> bool {
         let pharmacy = device.pharmacy.as_deref().and_then(code_of);
         let at = self.fleet.clock().now();
-        self.approval.apply_to(&Asked { before: device.lan.as_ref(), after, pharmacy, at })
+        let (before, tags) = (device.lan.as_ref(), &device.tags[..]);
+        self.approval.apply_to(&Asked { before, after, pharmacy, tags, at })
     }
 
     async fn change_lan(&self, by: &SlackUser, wish: LanWish, key: &str) -> Result<ChangeId, Refusal> {
@@ -180,6 +181,7 @@ impl Ports {
         Ok(BoxView {
             thing: device.thing,
             pharmacy: device.pharmacy.as_ref().map(label),
+            tags: device.tags,
             lan: reported.as_ref().map(|reported| reported.lan.clone()),
             share: reported.as_ref().and_then(|reported| reported.share.clone()),
             probe: reported.as_ref().map(|reported| reported.probe).unwrap_or_default(),

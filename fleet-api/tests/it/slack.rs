@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_model::{change::ChangeState, lan::LanDraft};
-use fleet_api::{config::SlackConfig, slack::Ports};
+use fleet_api::{config::SlackConfig, fleet::actor::Actor, slack::Ports};
 use serde_json::json;
 use slack_app::{
     fleet::{Fleet, Jobs, Outbox},
@@ -390,6 +390,23 @@ async fn a_change_that_needs_a_second_pair_of_eyes_waits_for_them(db: PgPool) {
     let late = ports.approve(&person("U3"), &change).await;
     assert!(matches!(late, Err(Refusal::NotWaiting { approved_by: Some(by) }) if by == "slack:U2"));
     assert!(ports.changes(Which::Unapproved, 9).await.unwrap().is_empty());
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_box_with_a_tag_of_the_rules_needs_a_second_pair_of_eyes(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports_with(&api, "tag=pilot");
+    for thing in ["tenpo-0001", "tenpo-0002"] {
+        api.register(thing).await;
+    }
+    let tags = vec!["east".to_owned(), "pilot".to_owned()];
+    api.fleet.set_tags(&"tenpo-0001".parse().unwrap(), tags, &Actor::system()).await.unwrap();
+
+    let tagged = ports.change_lan(&user(), wish("tenpo-0001", "192.168.10.9/24"), "a").await.unwrap();
+    let other = ports.change_lan(&user(), wish("tenpo-0002", "192.168.10.9/24"), "b").await.unwrap();
+
+    assert_eq!(state_of(&ports, &tagged).await, ChangeState::Scheduled);
+    assert_eq!(state_of(&ports, &other).await, ChangeState::Queued);
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
