@@ -41,19 +41,21 @@ const USUAL_HOURS: &str = "2";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     pub thing: ThingName,
+    /// The form has no fields for a fixed address, since it stands at DHCP.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hides_addresses: bool,
 }
 
 /// The form as it opens: what runs today, at once.
 pub fn lan_modal(lang: Lang, device: &BoxView, open: Option<&ChangeStory>) -> Block {
-    modal(lang, device, open, &today(device), Shows { addresses: true })
+    modal(lang, device, open, &today(device))
 }
 
 /// The form after a choice in it: the fields that the choices leave, with what was typed in them.
 pub fn chosen(lang: Lang, device: &BoxView, open: Option<&ChangeStory>, typed: &Values) -> Block {
     let mut values = today(device);
     values.extend(typed.clone());
-    let addresses = values.get(field::MODE).is_none_or(|mode| mode != "dhcp");
-    modal(lang, device, open, &values, Shows { addresses })
+    modal(lang, device, open, &values)
 }
 
 /// What a change has to say for itself.
@@ -76,20 +78,7 @@ pub fn why_fields(words: &Words, values: &Values) -> [Block; 2] {
     ]
 }
 
-/// A box that takes its address by DHCP is most often to get a fixed one, so the form opens with
-/// these fields too; whoever chooses DHCP in it is rid of them.
-#[derive(Clone, Copy)]
-struct Shows {
-    addresses: bool,
-}
-
-fn modal(
-    lang: Lang,
-    device: &BoxView,
-    open_change: Option<&ChangeStory>,
-    values: &Values,
-    shows: Shows,
-) -> Block {
+fn modal(lang: Lang, device: &BoxView, open_change: Option<&ChangeStory>, values: &Values) -> Block {
     let words = lang.words();
     let mut blocks = vec![section(&whose(words, device))];
     if let Some(story) = open_change {
@@ -99,12 +88,12 @@ fn modal(
         blocks.push(section(words.lan_unknown_settings));
     }
     blocks.push(divider());
-    blocks.extend(settings_fields(words, values, shows));
+    blocks.extend(settings_fields(words, values));
     blocks.push(divider());
     blocks.extend(time_fields(words, values));
     blocks.extend(why_fields(words, values));
     blocks.push(context(words.lan_next));
-    let metadata = Metadata { thing: device.thing.clone() };
+    let metadata = Metadata { thing: device.thing.clone(), hides_addresses: !asks_for_addresses(values) };
     Modal {
         callback: CALLBACK,
         title: words.lan_title,
@@ -116,19 +105,23 @@ fn modal(
     .with(&blocks)
 }
 
-fn settings_fields(words: &Words, values: &Values, shows: Shows) -> Vec<Block> {
+fn asks_for_addresses(values: &Values) -> bool {
+    values.get(field::MODE).is_none_or(|mode| mode != "dhcp")
+}
+
+fn settings_fields(words: &Words, values: &Values) -> Vec<Block> {
     let value = |name: &str| values.get(name).cloned();
     let mode = values.get(field::MODE).map(String::as_str);
     let modes = [("dhcp", words.mode_dhcp), ("static", words.mode_static)];
     let optional = |name, label, hint| Field { name, label, hint, optional: true, tells: false };
-    let is_static = mode == Some("static");
-    let needed = |name, label, hint| Field { optional: !is_static, ..optional(name, label, hint) };
-    let hint = (shows.addresses && !is_static).then_some(words.mode_hint);
+    let needed = |name, label, hint| Field { optional: false, ..optional(name, label, hint) };
+    let addresses = asks_for_addresses(values);
+    let hint = (!addresses).then_some(words.mode_hint);
     let mut fields = vec![
         Field { name: field::MODE, label: words.mode, hint, optional: false, tells: true }
             .choice(&modes, mode),
     ];
-    if shows.addresses {
+    if addresses {
         fields.extend([
             needed(field::ADDRESS, words.address, None).text(value(field::ADDRESS), 64, false),
             needed(field::MASK, words.mask, Some(words.mask_hint)).text(value(field::MASK), 64, false),

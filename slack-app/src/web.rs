@@ -150,8 +150,12 @@ impl Web {
         Ok(opened.view.id)
     }
 
-    pub async fn update_view(&self, view_id: &str, view: &Block) -> Result<(), WebError> {
-        let ask = json!({"view_id": view_id, "view": view});
+    /// With the `hash` that it had, only if it has not become another view since.
+    pub async fn update_view(&self, view_id: &str, hash: Option<&str>, view: &Block) -> Result<(), WebError> {
+        let mut ask = json!({"view_id": view_id, "view": view});
+        if let Some(hash) = hash {
+            ask["hash"] = hash.into();
+        }
         let _: Value = self.post("views.update", &ask, CALL_LIMIT).await?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a user does in Slack: types a command, presses, submits, closes. The page and the tests' driver
 //! both come in here, so what a test drives is what an operator works.
 
+mod choices;
 mod commands;
 mod press;
 mod submit;

@@ -26,7 +26,7 @@ pub const WORDS: Words = Words {
     lan_box_without_pharmacy: "Box `{thing}` (not assigned to a pharmacy)",
     lan_unknown_settings: "This box has not told its settings yet. Please fill in every field.",
     mode: "IP addressing",
-    mode_hint: "With DHCP, IP address, subnet mask and default gateway are not used.",
+    mode_hint: "Choose a fixed address, and the fields for it appear.",
     mode_dhcp: "Automatic (DHCP)",
     mode_static: "Static",
     address: "IP address",

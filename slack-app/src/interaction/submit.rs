@@ -28,12 +28,21 @@ pub const LANGUAGE_PATIENCE: Duration = Duration::from_millis(500);
 pub async fn form<P: Ports>(app: &SlackApp<P>, user: &SlackUser, view: &View) -> Result<Value, Turned> {
     let metadata: lan_view::Metadata =
         serde_json::from_str(&view.private_metadata).map_err(|_| Turned::Malformed)?;
-    let source = Source::Form { key: key(view), values: view.values() };
+    let values = view.values();
+    // Somebody chose a fixed address and was faster than the fields for it.
+    let lacks_fields = metadata.hides_addresses
+        && values.get(field::MODE).is_some_and(|mode| mode == "static")
+        && !values.contains_key(field::ADDRESS);
+    let source = Source::Form { key: key(view), values };
     let metadata = preview::Metadata { thing: metadata.thing, source, seen: String::new() };
     let lang = app.locales().lang_of(app.web(), &user.user_id, LANGUAGE_PATIENCE).await;
     in_time(lang, &metadata, async {
         if let Some(words) = not_a_changer(app, user, lang).await? {
             return Ok(told(lang, words));
+        }
+        if lacks_fields && let Some(device) = app.ports().device(&metadata.thing).await? {
+            let open = wanted::open(app, &device).await?;
+            return Ok(updated(&lan_view::chosen(lang, &device, open.as_ref(), &view.values())));
         }
         Ok(match wanted::wanted(app, lang, &metadata).await? {
             Ok((device, wanted)) => {

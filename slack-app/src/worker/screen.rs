@@ -9,14 +9,19 @@ use crate::{
 /// A trigger is good for three seconds; one that is this old is not worth a call.
 pub const TRIGGER_LIFE: Duration = Duration::from_millis(2800);
 
-/// A modal that stands there loading.
-pub struct Screen(String);
+/// A modal that stands there loading, or in which something was pressed.
+pub struct Screen {
+    id: String,
+    /// Of the view that was pressed in: once it has become another, what was to come is not wanted any more.
+    hash: Option<String>,
+}
 
 /// Takes the modal that was pressed in, or opens one. None: it is too late for that, and the asker
 /// was told.
 pub async fn open<P: Ports>(app: &SlackApp<P>, asker: &Asker<'_>) -> anyhow::Result<Option<Screen>> {
     if let Some(view) = asker.view {
-        return Ok(Some(Screen(view.id.clone())));
+        let hash = Some(view.hash.clone()).filter(|hash| !hash.is_empty());
+        return Ok(Some(Screen { id: view.id.clone(), hash }));
     }
     let known = app.locales().known(&asker.user.user_id).unwrap_or_default();
     let opened = if asker.is_late {
@@ -25,7 +30,7 @@ pub async fn open<P: Ports>(app: &SlackApp<P>, asker: &Asker<'_>) -> anyhow::Res
         app.web().open_view(asker.trigger_id, &notice::loading(known)).await
     };
     match opened {
-        Ok(id) => Ok(Some(Screen(id))),
+        Ok(id) => Ok(Some(Screen { id, hash: None })),
         Err(error) => {
             tracing::warn!(%error, slack.user_id = %asker.user.user_id, "could not open a modal");
             let lang = asker.lang(app).await;
@@ -69,10 +74,10 @@ impl Screen {
         view: &Block,
     ) -> anyhow::Result<()> {
         for last in [false, true] {
-            match app.web().update_view(&self.0, view).await {
+            match app.web().update_view(&self.id, self.hash.as_deref(), view).await {
                 Ok(()) => return Ok(()),
-                Err(WebError::Refused(code)) if code == "not_found" => {
-                    tracing::info!("a modal was closed before it was filled");
+                Err(WebError::Refused(code)) if code == "not_found" || code == "hash_conflict" => {
+                    tracing::info!("a modal was closed, or became another, before it was filled");
                     return Ok(());
                 }
                 Err(error) if last => tracing::error!(%error, "could not fill a modal"),

@@ -215,8 +215,24 @@ async fn a_choice_in_the_form_changes_its_fields_and_keeps_what_was_typed() {
     assert!(!fields(&dhcp).contains(&"address".to_owned()), "{dhcp}");
     assert!(fields(&fixed).contains(&"address".to_owned()), "{fixed}");
     assert!(dhcp.to_string().contains("書きかけ"));
-    assert_eq!(test.slack.calls("views.update")[0]["view_id"], "V7");
+    let update = &test.slack.calls("views.update")[0];
+    assert_eq!((&update["view_id"], &update["hash"]), (&json!("V7"), &json!("h")));
     assert!(test.slack.calls("views.open").is_empty());
+}
+
+#[tokio::test]
+async fn a_form_that_became_another_view_meanwhile_is_left_alone() {
+    let test = TestApp::start().await;
+    test.slack.refuse_next("views.update", "hash_conflict");
+    let mut choice = pressed("UOPERATOR", "mode", "", "");
+    choice["response_url"] = Value::Null;
+    choice["view"] = json!({"id": "V7", "type": "modal", "hash": "old", "callback_id": "lan",
+        "private_metadata": "{\"thing\":\"tenpo-0001\"}"});
+
+    test.press_as(&choice).await;
+
+    assert_eq!(test.slack.calls("views.update").len(), 1, "it is not tried again");
+    test.fleet.with(|state| assert_eq!((state.done.len(), state.retried.len()), (1, 0)));
 }
 
 #[tokio::test]

@@ -160,6 +160,24 @@ async fn a_change_that_opens_at_the_very_moment_is_shown_before_it_is_superseded
 }
 
 #[tokio::test]
+async fn whoever_submits_before_the_fields_have_come_is_given_them() {
+    let test = TestApp::start().await;
+    test.fleet.with(|state| state.boxes[0].lan = Some(device_model::lan::LanSettings::dhcp()));
+    test.command("UOPERATOR", "lan tenpo-0001").await;
+    test.work().await;
+    let form = test.shown();
+    assert!(!form.to_string().contains("\"address\""), "a form for DHCP asks for no address: {form}");
+
+    let given = test.confirm("UOPERATOR", &form, &[("mode", "static"), ("reason", "書きかけ")]).await;
+
+    assert_eq!(given["response_action"], "update", "{given}");
+    let fields = given["view"].to_string();
+    assert!(fields.contains("\"address\"") && fields.contains("書きかけ"), "{given}");
+    let errors = test.confirm("UOPERATOR", &given["view"], &[("mode", "static"), ("reason", "x")]).await;
+    assert_eq!(errors["errors"]["address"], "入力してください。", "{errors}");
+}
+
+#[tokio::test]
 async fn a_reserved_change_carries_its_window() {
     let test = TestApp::start().await;
     let mut values = GOOD.to_vec();

@@ -6,6 +6,7 @@ use std::{fs, io::Write, path::PathBuf};
 
 use device_model::{
     change::ChangeState,
+    lan::LanSettings,
     outcome::{Clock, code},
 };
 use serde::Serialize;
@@ -72,9 +73,12 @@ fn the_lan_modal_is_as_kept() {
     let whole = device("tenpo-0001", Some("ひまわり薬局 <本店>"));
     let mut fresh = device("tenpo-0002", None);
     fresh.lan = None;
+    let mut dhcp = device("tenpo-0001", Some("ひまわり薬局 <本店>"));
+    dhcp.lan = Some(LanSettings::dhcp());
     for (lang, suffix) in BOTH {
         is_as_kept(&format!("lan_{suffix}"), &lan_modal(lang, &whole, None));
         is_as_kept(&format!("lan_never_reported_{suffix}"), &lan_modal(lang, &fresh, None));
+        is_as_kept(&format!("lan_opens_at_dhcp_{suffix}"), &lan_modal(lang, &dhcp, None));
         let open = story(ChangeState::Sent);
         is_as_kept(&format!("lan_open_{suffix}"), &lan_modal(lang, &whole, Some(&open)));
     }

@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 
 impl Workspace {
     pub(super) async fn submit(&self, user: &Person, view_id: &str, values: &Map<String, Value>) -> Done {
+        if self.state().views.top(user.id).is_some_and(|top| top.id == view_id) {
+            self.choose_first(user, view_id, values).await?;
+        }
         let payload = {
             let now = self.now();
             let mut state = self.state();

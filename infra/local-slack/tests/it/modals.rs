@@ -83,6 +83,38 @@ async fn errors_at_a_block_that_is_no_input_are_trouble() {
 }
 
 #[tokio::test]
+async fn a_choice_that_brings_a_field_is_made_before_the_field_is_filled_in() {
+    let desk = Desk::open().await;
+    let mut whole = modal();
+    whole["blocks"][1]["dispatch_action"] = json!(true);
+    let mut short = whole.clone();
+    short["blocks"].as_array_mut().unwrap().remove(2);
+    let view = desk.open_modal(&short).await;
+    let before = desk.app.count();
+
+    let values = json!({"mode": "static", "note": "later"});
+    let submitting = desk.act(OPERATOR, json!({"type": "submit", "viewId": view["id"], "values": values}));
+    let bringing = async {
+        while desk.app.count() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let chosen = desk.app.last().payload();
+        assert_eq!(chosen["actions"][0]["selected_option"]["value"], "static");
+        let update = json!({"view_id": view["id"], "hash": chosen["view"]["hash"], "view": whole});
+        assert_eq!(desk.api("views.update", update).await["ok"], true);
+    };
+    let bringing = tokio::time::timeout(Duration::from_secs(10), bringing);
+    let (submitted, brought) = tokio::join!(submitting, bringing);
+
+    brought.expect("the choice was not told");
+    assert_eq!(submitted["status"], 200, "{submitted}");
+    let sent = desk.app.last().payload();
+    assert_eq!((&sent["type"], desk.app.count()), (&json!("view_submission"), before + 2));
+    assert_eq!(sent["view"]["state"]["values"]["note"]["note_text"]["value"], "later");
+    assert_eq!(sent["view"]["state"]["values"]["mode"]["mode_select"]["selected_option"]["value"], "static");
+}
+
+#[tokio::test]
 async fn update_push_and_clear_do_what_they_say() {
     let desk = Desk::open().await;
     let view = desk.open_modal(&modal()).await;
