@@ -7,6 +7,7 @@ use device_model::{
     draft::is_prose,
     fault::{FaultCode, Faults},
     lan::{self, LanDraft, LanSettings, RouteDraft},
+    share::{ShareDraft, ShareSettings},
     window::WindowDraft,
 };
 use serde_json::{Map, Value};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     i18n::{Lang, fault, fill},
     lan_view::{field, reserved},
+    model::ShareChange,
     normal::{halved, mask_prefix},
 };
 
@@ -24,6 +26,8 @@ pub type Values = BTreeMap<String, String>;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Form {
     pub draft: LanDraft,
+    /// None: it stays as it is.
+    pub share: Option<ShareSettings>,
     /// None: at once.
     pub window: Option<WindowDraft>,
     pub reason: String,
@@ -39,7 +43,12 @@ type FieldFaults = Vec<(&'static str, Option<usize>, FaultCode)>;
 
 impl Form {
     /// Reads the fields. `today` gives what the form does not ask for.
-    pub fn read(values: &Values, today: Option<&LanSettings>, now: DateTime<Utc>) -> Self {
+    pub fn read(
+        values: &Values,
+        today: Option<&LanSettings>,
+        share: Option<&ShareSettings>,
+        now: DateTime<Utc>,
+    ) -> Self {
         let value = |name| values.get(name).map(|text| halved(text)).filter(|text| !text.is_empty());
         let mut form = Self {
             reason: typed(values, field::REASON),
@@ -56,6 +65,7 @@ impl Form {
         let dns = dns.split([',', ';', ' ', '\n', '\t']).filter(|part| !part.is_empty());
         form.draft.dns = Some(dns.map(str::to_owned).collect());
         form.draft.routes = Some(form.routes(&value(field::ROUTES).unwrap_or_default()));
+        form.share = share.and_then(|share| form.share(values, share));
         form.window = form.window(values, now);
         form.judge_why();
         form
@@ -79,6 +89,27 @@ impl Form {
         for (name, text) in [(field::REASON, Some(&self.reason)), (field::TICKET, self.ticket.as_ref())] {
             if text.is_some_and(|text| !is_prose(text)) {
                 self.faults.push((name, None, FaultCode::BadCharacter));
+            }
+        }
+    }
+
+    /// What was typed of a share, if that is another than today's. Its password is not among it.
+    fn share(&mut self, values: &Values, today: &ShareSettings) -> Option<ShareSettings> {
+        let given = |name| values.get(name).map(|text| text.trim().to_owned());
+        let draft = ShareDraft {
+            name: given(field::SHARE).or_else(|| Some(today.name.clone())),
+            user: given(field::SHARE_USER).map(|text| halved(&text)).or_else(|| Some(today.user.clone())),
+            workgroup: Some(today.workgroup.clone()),
+            ..ShareDraft::default()
+        };
+        match draft.check() {
+            Ok(share) => ShareChange::between(Some(today), &share).map(|change| change.after),
+            Err(faults) => {
+                for fault in &faults {
+                    let name = if fault.field == "user" { field::SHARE_USER } else { field::SHARE };
+                    self.faults.push((name, None, fault.code.clone()));
+                }
+                None
             }
         }
     }

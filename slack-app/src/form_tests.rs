@@ -8,7 +8,7 @@ const NOW: &str = "2026-11-22T05:00:00Z";
 
 fn form(fields: &[(&str, &str)]) -> Form {
     let values = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-    Form::read(&values.collect(), None, NOW.parse().unwrap())
+    Form::read(&values.collect(), None, None, NOW.parse().unwrap())
 }
 
 /// The errors as the modal shows them, judged by the model itself.
@@ -70,6 +70,7 @@ fn what_the_form_does_not_ask_for_stays_as_it_is() {
     let form = Form::read(
         &Values::from([("mode".to_owned(), "dhcp".to_owned())]),
         Some(&today),
+        None,
         NOW.parse().unwrap(),
     );
 
@@ -148,4 +149,44 @@ fn a_reserved_time_is_one_to_come() {
     assert!(reserved("").errors(None, Lang::En)["start"].as_str().unwrap().contains("fill this in"));
     let at_once = form(&[("mode", "dhcp"), ("reason", "x"), ("when", "now"), ("start", now), ("hours", "2")]);
     assert!(at_once.was_read() && at_once.window.is_none());
+}
+
+fn share_of(fields: &[(&str, &str)]) -> (Form, Value) {
+    let today = ShareSettings {
+        name: "rx".to_owned(),
+        user: "rece".to_owned(),
+        workgroup: "HANA".to_owned(),
+        password_sealed: Some("c2VhbGVk".to_owned()),
+    };
+    let mut values: Values =
+        [("mode", "dhcp"), ("reason", "x")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    values.extend(fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    let form = Form::read(&values, None, Some(&today), NOW.parse().unwrap());
+    let errors = Value::Object(form.errors(None, Lang::Ja));
+    (form, errors)
+}
+
+#[test]
+fn a_share_is_read_as_it_was_typed_and_keeps_what_is_not_asked_for() {
+    let (form, errors) = share_of(&[("share", " 処方データ "), ("share_user", "ｒｅｃｅ２")]);
+
+    let share = form.share.unwrap();
+    assert_eq!(errors, json!({}));
+    assert_eq!((&*share.name, &*share.user, &*share.workgroup), ("処方データ", "rece2", "HANA"));
+    assert_eq!(share.password_sealed, None, "whoever seals it keeps it");
+}
+
+#[test]
+fn a_share_that_stays_the_same_is_no_wish() {
+    assert_eq!(share_of(&[("share", "rx"), ("share_user", "rece")]).0.share, None);
+    assert_eq!(share_of(&[]).0.share, None);
+}
+
+#[test]
+fn names_that_a_file_server_cannot_use_are_told_at_their_fields() {
+    let (form, errors) = share_of(&[("share", "homes"), ("share_user", "レセ")]);
+
+    assert!(!form.was_read());
+    assert_eq!(errors["share"], "ファイルサーバーが別の意味で使う名前です。ほかの名前を入力してください。");
+    assert_eq!(errors["share_user"], "使えない文字が入っています。消してください。");
 }

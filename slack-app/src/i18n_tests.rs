@@ -17,7 +17,7 @@ macro_rules! texts {
 fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
     texts!(words, help unknown_command loading_title loading close notice_title lan_title lan_submit lan_box
         lan_box_without_pharmacy lan_unknown_settings mode mode_hint mode_dhcp mode_static address mask
-        mask_hint gateway dns dns_hint routes routes_hint mtu reason reason_hint ticket none registered_title
+        mask_hint gateway dns dns_hint routes routes_hint mtu share share_user share_note share_workgroup share_password share_password_new reason reason_hint ticket none registered_title
         registered no_role not_allowed unknown_box several_boxes more_boxes change_open
         nothing_to_change failed too_late line status_title status_online status_offline status_unknown
         status_seen status_drift status_lan status_effective status_share status_open status_no_open status_never_reported
@@ -28,7 +28,7 @@ fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
         menu_title menu menu_lan menu_status menu_history menu_pending menu_approvals menu_help back refresh unknown
         choose choose_title choose_any choose_hint lan_check lan_next when when_now when_later start length
         length_hint when_at_once when_window preview_title preview_online preview_offline preview_unknown
-        preview_outdated preview_safety open_told open_what open_form open_preview risk_heading risk_address risk_dhcp risk_none approval_needed rollback
+        preview_outdated preview_safety open_told open_what open_form open_preview risk_heading risk_address risk_dhcp risk_user risk_none approval_needed rollback
         rollback_title nothing_before runs_already cancel cancel_sure cancelled_done retry approve approve_sure
         approved_done reject reject_title reject_reason rejected rejected_done not_approver own_change
         approved_already not_waiting change_closed unknown_change unusable wrong_channel history_heading history_none

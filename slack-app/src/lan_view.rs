@@ -26,6 +26,8 @@ pub mod field {
     pub const GATEWAY: &str = "gateway";
     pub const DNS: &str = "dns";
     pub const ROUTES: &str = "routes";
+    pub const SHARE: &str = "share";
+    pub const SHARE_USER: &str = "share_user";
     pub const WHEN: &str = "when";
     pub const START: &str = "start";
     pub const HOURS: &str = "hours";
@@ -89,6 +91,10 @@ fn modal(lang: Lang, device: &BoxView, open_change: Option<&ChangeStory>, values
     }
     blocks.push(divider());
     blocks.extend(settings_fields(words, values));
+    if device.share.is_some() {
+        blocks.push(divider());
+        blocks.extend(share_fields(words, values));
+    }
     blocks.push(divider());
     blocks.extend(time_fields(words, values));
     blocks.extend(why_fields(words, values));
@@ -135,6 +141,19 @@ fn settings_fields(words: &Words, values: &Values) -> Vec<Block> {
     fields
 }
 
+/// Its password is made by the box, and shown on a page of its own.
+fn share_fields(words: &Words, values: &Values) -> [Block; 3] {
+    let text = |name, label, max| {
+        let field = Field { name, label, hint: None, optional: false, tells: false };
+        field.text(values.get(name).cloned(), max, false)
+    };
+    [
+        text(field::SHARE, words.share, 80),
+        text(field::SHARE_USER, words.share_user, 32),
+        context(words.share_note),
+    ]
+}
+
 fn time_fields(words: &Words, values: &Values) -> Vec<Block> {
     let when = values.get(field::WHEN).map_or("now", String::as_str);
     let choices = [("now", words.when_now), ("later", words.when_later)];
@@ -173,6 +192,10 @@ pub fn reserved(start: &str, hours: &str) -> Option<(DateTime<Utc>, DateTime<Utc
 fn today(device: &BoxView) -> Values {
     let mut values = Values::new();
     let mut put = |name: &str, value: String| drop(values.insert(name.to_owned(), value));
+    if let Some(share) = &device.share {
+        put(field::SHARE, share.name.clone());
+        put(field::SHARE_USER, share.user.clone());
+    }
     let Some(lan) = &device.lan else {
         put(field::MODE, "dhcp".to_owned());
         return values;

@@ -1,11 +1,13 @@
 //! Lists of changes: what became of a box's changes, what is not through, what waits for approval.
 
+use device_model::{lan::LanSettings, share::ShareSettings};
+
 use crate::{
     blocks::{Block, actions, button, context, divider, escape, section},
     i18n::{Lang, Words, fill, jst_minute},
     message::{buttons, state, who},
     model::{Approval, BoxView, ChangeStory},
-    settings_text::{brief, whose},
+    settings_text::{brief, share_difference, whose},
     verb,
 };
 
@@ -77,8 +79,8 @@ pub fn csv(lang: Lang, changes: &[ChangeStory]) -> String {
             &story.requested_by,
             approved,
             state(words, story),
-            &brief(words, story.before.as_ref()),
-            &brief(words, Some(&story.after)),
+            &side(words, story.before.as_ref(), story.share.as_ref().and_then(|share| share.before.as_ref())),
+            &side(words, Some(&story.after), story.share.as_ref().map(|share| &share.after)),
             &story.reason,
             story.ticket.as_deref().unwrap_or_default(),
             story.change_id.as_str(),
@@ -107,7 +109,8 @@ fn line(words: &Words, story: &ChangeStory) -> String {
 }
 
 fn settings(words: &Words, story: &ChangeStory) -> String {
-    format!("{} → {}", brief(words, story.before.as_ref()), brief(words, Some(&story.after)))
+    let lan = format!("{} → {}", brief(words, story.before.as_ref()), brief(words, Some(&story.after)));
+    format!("{lan}{}", share_difference(words, story.share.as_ref()))
 }
 
 fn about(words: &Words, story: &ChangeStory) -> String {
@@ -121,6 +124,15 @@ fn about(words: &Words, story: &ChangeStory) -> String {
     }
     parts.push(format!("`{}`", story.change_id));
     parts.join(" · ")
+}
+
+/// Settings in one cell; of the share only if it changes.
+fn side(words: &Words, lan: Option<&LanSettings>, share: Option<&ShareSettings>) -> String {
+    let lan = brief(words, lan);
+    match share {
+        Some(share) => format!("{lan} / {}: {} ({})", words.share, share.name, share.user),
+        None => lan,
+    }
 }
 
 /// A cell that begins like a formula would be run by a spreadsheet.

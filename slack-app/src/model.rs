@@ -94,6 +94,8 @@ pub struct Health {
 pub struct LanWish {
     pub thing: ThingName,
     pub lan: LanDraft,
+    /// None: the share stays as it is. Its password does in any case.
+    pub share: Option<ShareSettings>,
     pub probe: ProbePolicy,
     /// None: at once.
     pub window: Option<WindowDraft>,
@@ -168,10 +170,21 @@ pub struct ChangeStory {
     pub ticket: Option<String>,
     pub before: Option<LanSettings>,
     pub after: LanSettings,
+    /// None: nothing of the share changes.
+    pub share: Option<ShareChange>,
     pub window: Option<Window>,
     pub steps: Vec<Step>,
     /// Of a change that was applied to a box that hosts its share.
     pub sight: Option<Sight>,
+}
+
+/// What becomes of a share. Its password is nowhere in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareChange {
+    /// None: not known.
+    pub before: Option<ShareSettings>,
+    pub after: ShareSettings,
+    pub new_password: bool,
 }
 
 /// Why a change is being taken back that a box may have.
@@ -244,6 +257,19 @@ pub enum Look {
 
 impl Look {
     pub const ALL: [Self; 5] = [Self::Failed, Self::Pending, Self::Offline, Self::Online, Self::Unknown];
+}
+
+impl ShareChange {
+    /// None: a share of these names is there already.
+    pub fn between(before: Option<&ShareSettings>, after: &ShareSettings) -> Option<Self> {
+        let [before, after] = [before, Some(after)].map(|share| {
+            let mut share = share?.clone();
+            share.password_sealed = None;
+            Some(share)
+        });
+        let after = after.filter(|after| before.as_ref() != Some(after))?;
+        Some(Self { before, after, new_password: false })
+    }
 }
 
 impl Overview {

@@ -9,8 +9,8 @@ use crate::{
     form::Values,
     i18n::{Lang, Words, fill, jst_minute},
     lan_view::why_fields,
-    model::{BoxView, ChangeStory},
-    settings_text::{difference, open, risk, whose},
+    model::{BoxView, ChangeStory, ShareChange},
+    settings_text::{difference, open, risk, share_difference, whose},
 };
 
 pub const CALLBACK: &str = "lan_preview";
@@ -39,6 +39,7 @@ pub enum Source {
 /// The settings of a preview, worked out.
 pub struct Wanted {
     pub after: LanSettings,
+    pub share: Option<ShareChange>,
     pub window: Option<WindowDraft>,
     pub reason: String,
     pub ticket: Option<String>,
@@ -64,8 +65,11 @@ pub fn preview(lang: Lang, device: &BoxView, source: Source, wanted: &Wanted) ->
     }
     blocks.push(divider());
     let difference = difference(words, device.lan.as_ref(), &wanted.after);
+    let share = wanted.share.as_ref();
+    let difference = format!("{difference}{}", share_difference(words, share));
     blocks.push(section(&format!("{}\n{difference}", words.change_before_after)));
-    blocks.push(section(&format!("{}\n{}", words.risk_heading, risk(words, device, &wanted.after))));
+    let risk = risk(words, device, &wanted.after, share);
+    blocks.push(section(&format!("{}\n{risk}", words.risk_heading)));
     blocks.push(section(&when(words, wanted.window.as_ref())));
     if wanted.needs_approval {
         blocks.push(section(words.approval_needed));
@@ -97,7 +101,7 @@ pub fn preview(lang: Lang, device: &BoxView, source: Source, wanted: &Wanted) ->
 /// Names what runs on a box and which change of it is open.
 pub fn seen(device: &BoxView) -> String {
     let open = device.open_change.as_ref().map(|(change, _)| change);
-    let seen = serde_json::json!([device.lan, open]);
+    let seen = serde_json::json!([device.lan, device.share, open]);
     hex::encode(&Sha256::digest(seen.to_string())[..8])
 }
 

@@ -1,12 +1,15 @@
 //! LAN settings in words: one side by itself, two sides against each other, and whose box it is.
 
-use device_model::lan::{Addressing, LanSettings};
+use device_model::{
+    lan::{Addressing, LanSettings},
+    share::ShareSettings,
+};
 
 use crate::{
     blocks::{code, escape},
     i18n::{Words, fill},
     message::{state, who},
-    model::{BoxView, ChangeStory},
+    model::{BoxView, ChangeStory, ShareChange},
 };
 
 /// Which box, and whose it is.
@@ -60,22 +63,61 @@ pub fn difference(words: &Words, before: Option<&LanSettings>, after: &LanSettin
     order.into_iter().filter(told).map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// The same for a share, on lines of its own: only what changes of it.
+pub fn share_difference(words: &Words, share: Option<&ShareChange>) -> String {
+    let Some(ShareChange { before, after, new_password }) = share else {
+        return String::new();
+    };
+    let names = |share: &ShareSettings| [share.name.clone(), share.user.clone(), share.workgroup.clone()];
+    let old = before.as_ref().map_or([(); 3].map(|()| words.unknown.to_owned()), names);
+    let labels = [words.share, words.share_user, words.share_workgroup];
+    let told = labels.into_iter().zip(old).zip(names(after)).filter(|((_, old), new)| old != new);
+    let told = told.map(|((label, old), new)| format!("\n{label}: {} → *{}*", escape(&old), escape(&new)));
+    let password =
+        new_password.then(|| format!("\n{}: *{}*", words.share_password, words.share_password_new));
+    told.chain(password).collect()
+}
+
 /// What the change means for the receipt computer, in words.
-pub fn risk(words: &Words, device: &BoxView, after: &LanSettings) -> String {
+pub fn risk(words: &Words, device: &BoxView, after: &LanSettings, share: Option<&ShareChange>) -> String {
+    let user = share.filter(|share| share.before.as_ref().is_none_or(|old| old.user != share.after.user));
+    let user = user.map(|share| fill(words.risk_user, &[("user", &code(&share.after.user))]));
+    let place = place_risk(words, device, after, share);
+    let nothing = || words.risk_none.to_owned();
+    match (place, user) {
+        (place, None) => place.unwrap_or_else(nothing),
+        (None, Some(user)) => user,
+        (Some(place), Some(user)) => format!("{place}\n{user}"),
+    }
+}
+
+/// Where the receipt computer has to save to, if that becomes another place.
+fn place_risk(
+    words: &Words,
+    device: &BoxView,
+    after: &LanSettings,
+    share: Option<&ShareChange>,
+) -> Option<String> {
+    let renamed =
+        share.is_some_and(|share| share.before.as_ref().is_none_or(|old| old.name != share.after.name));
     let before = device.lan.as_ref().map(LanSettings::addressing);
-    let share = device.share.as_ref().map_or("rx", |share| share.name.as_str());
+    let share = share.map(|share| &share.after).or(device.share.as_ref());
+    let share = share.map_or("rx", |share| share.name.as_str());
+    let path = |address: &str| {
+        let path = format!("`\\\\{}\\{}`", code(address), code(share));
+        fill(words.risk_address, &[("path", &path)])
+    };
+    let leased = device.effective.as_ref().and_then(|now| now.address.as_deref()?.split('/').next());
     match (before, after.addressing()) {
         (Some(Addressing::Static { address: old, .. }), Addressing::Static { address: new, .. })
-            if old.addr() == new.addr() =>
+            if old.addr() == new.addr() && !renamed =>
         {
-            words.risk_none.to_owned()
+            None
         }
-        (Some(Addressing::Dhcp), Addressing::Dhcp) => words.risk_none.to_owned(),
-        (_, Addressing::Static { address, .. }) => {
-            let path = format!("`\\\\{}\\{}`", address.addr(), code(share));
-            fill(words.risk_address, &[("path", &path)])
-        }
-        (_, Addressing::Dhcp) => fill(words.risk_dhcp, &[("share", &code(share))]),
+        (Some(Addressing::Dhcp), Addressing::Dhcp) if !renamed => None,
+        (_, Addressing::Static { address, .. }) => Some(path(&address.addr().to_string())),
+        (Some(Addressing::Dhcp), Addressing::Dhcp) if leased.is_some() => leased.map(path),
+        (_, Addressing::Dhcp) => Some(fill(words.risk_dhcp, &[("share", &code(share))])),
     }
 }
 
@@ -83,6 +125,7 @@ pub fn risk(words: &Words, device: &BoxView, after: &LanSettings) -> String {
 pub fn open(words: &Words, story: &ChangeStory) -> String {
     let (before, after) = (brief(words, story.before.as_ref()), brief(words, Some(&story.after)));
     let what = fill(words.open_what, &[("before", &before), ("after", &after)]);
+    let what = format!("{what}{}", share_difference(words, story.share.as_ref()));
     let values = [
         ("state", state(words, story)),
         ("who", &who(words, &story.requested_by)),

@@ -9,7 +9,7 @@ use crate::{
     form::Form,
     i18n::Lang,
     lan_view::field,
-    model::{BoxView, ChangeStory},
+    model::{BoxView, ChangeStory, ShareChange},
     notice,
     preview::{Metadata, Source, Wanted},
 };
@@ -34,16 +34,22 @@ pub async fn wanted<P: Ports>(
     };
     let mut wanted = match &metadata.source {
         Source::Form { values, .. } => {
-            let form = Form::read(values, device.lan.as_ref(), app.now());
+            let form = Form::read(values, device.lan.as_ref(), device.share.as_ref(), app.now());
             match app.ports().judge(form.draft.clone()) {
                 // What somebody changed on site may be asked for, to make it the wish.
-                Ok(after) if device.lan.as_ref() == Some(&after) && device.drift_since.is_none() => {
+                Ok(after)
+                    if device.lan.as_ref() == Some(&after)
+                        && form.share.is_none()
+                        && form.was_read()
+                        && device.drift_since.is_none() =>
+                {
                     let mut errors = form.errors(None, lang);
                     errors.insert(field::MODE.to_owned(), words.nothing_to_change.into());
                     return Ok(Err(Unwanted::Errors(errors)));
                 }
                 Ok(after) if form.was_read() => Wanted {
                     after,
+                    share: form.share.and_then(|share| ShareChange::between(device.share.as_ref(), &share)),
                     window: form.window,
                     reason: form.reason,
                     ticket: form.ticket,
@@ -58,15 +64,17 @@ pub async fn wanted<P: Ports>(
             let Some(story) = app.ports().change(change).await? else {
                 return told(words.unknown_change);
             };
-            let after = match &metadata.source {
-                Source::Before(_) => story.before,
-                _ => Some(story.after),
+            let (after, share) = match &metadata.source {
+                Source::Before(_) => (story.before, story.share.and_then(|share| share.before)),
+                _ => (Some(story.after), story.share.map(|share| share.after)),
             };
+            let share = share.and_then(|share| ShareChange::between(device.share.as_ref(), &share));
             let Some(after) = after else {
                 return told(words.nothing_before);
             };
             Wanted {
                 after,
+                share,
                 window: None,
                 reason: String::new(),
                 ticket: None,

@@ -4,6 +4,7 @@ use device_model::{
     change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings},
+    share::{ShareDraft, ShareSettings},
     thing_name::ThingName,
 };
 use slack_app::{
@@ -82,6 +83,7 @@ impl slack_app::fleet::Fleet for Ports {
         };
         let wish = Wish {
             lan: wish.lan,
+            share: wish.share.map(draft),
             probe: wish.probe,
             window: wish.window,
             reason: wish.reason,
@@ -210,6 +212,12 @@ impl Ports {
             ..Health::default()
         })
     }
+}
+
+/// Without a password, which stays as it is.
+fn draft(share: ShareSettings) -> ShareDraft {
+    let ShareSettings { name, user, workgroup, .. } = share;
+    ShareDraft { name: Some(name), user: Some(user), workgroup: Some(workgroup), ..ShareDraft::default() }
 }
 
 pub(super) fn sight(sight: &change::Sight) -> Sight {

@@ -1,13 +1,15 @@
 //! Changes as Slack tells them, and the fleet at a glance.
 
 use chrono::TimeDelta;
-use device_model::change::ChangeState;
-use slack_app::model::{Approval, ChangeStory, Look, Overview, SlackUser, Square, Step, Which, Withdrawing};
+use device_model::{change::ChangeState, share::ShareSettings};
+use slack_app::model::{
+    Approval, ChangeStory, Look, Overview, ShareChange, SlackUser, Square, Step, Which, Withdrawing,
+};
 
 use crate::{
     fleet::{
         actor::Actor,
-        change::{self, Change},
+        change::{self, Change, Settings},
     },
     slack::{Ports, fleet::sight},
     store::overview::{self, Glance},
@@ -51,7 +53,9 @@ impl Ports {
             _ => None,
         };
         let after = change.asked_for()?.clone();
+        let share = share(change.before.as_ref(), &after);
         Ok(ChangeStory {
+            share,
             change_id: change.change_id,
             thing: change.thing,
             pharmacy,
@@ -112,6 +116,23 @@ fn square(glance: Glance) -> Square {
         }
     };
     Square { label: glance.pharmacy.unwrap_or(glance.thing), look }
+}
+
+/// What becomes of the share; its sealed password stays here.
+fn share(before: Option<&Settings>, after: &Settings) -> Option<ShareChange> {
+    let (before, after) = (before.and_then(|before| before.share.as_ref()), after.share.as_ref()?);
+    let sealed = |share: Option<&ShareSettings>| share.and_then(|share| share.password_sealed.clone());
+    // A share that nobody knew before is not known to have changed.
+    let new_password = before.is_some() && sealed(before) != sealed(Some(after));
+    let names = ShareChange::between(before, after).filter(|_| before.is_some());
+    match names {
+        Some(change) => Some(ShareChange { new_password, ..change }),
+        None if new_password => {
+            let same = ShareSettings { password_sealed: None, ..after.clone() };
+            Some(ShareChange { before: Some(same.clone()), after: same, new_password })
+        }
+        None => None,
+    }
 }
 
 fn withdrawing(why: change::Withdrawing) -> Withdrawing {

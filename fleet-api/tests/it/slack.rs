@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use device_model::{change::ChangeState, lan::LanDraft};
+use device_model::{change::ChangeState, lan::LanDraft, share::ShareSettings};
 use fleet_api::{config::SlackConfig, fleet::actor::Actor, slack::Ports};
 use serde_json::json;
 use slack_app::{
@@ -69,6 +69,7 @@ fn wish(thing: &str, address: &str) -> LanWish {
             address: Some(address.to_owned()),
             ..LanDraft::default()
         },
+        share: None,
         probe: device_model::shadow::ProbePolicy::default(),
         window: None,
         reason: "ルーター交換".to_owned(),
@@ -310,6 +311,47 @@ async fn a_change_that_its_box_may_have_says_that_it_is_being_replaced(db: PgPoo
 
     let story = ports.change(&first).await.unwrap().unwrap();
     assert_eq!((story.state, story.withdrawing), (ChangeState::Sent, Some(Withdrawing::Supersede)));
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_share_that_gets_another_name_keeps_its_sealed_password(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports(&api);
+    api.register("tenpo-0001").await;
+    let share = |name: &str| ShareSettings {
+        name: name.to_owned(),
+        user: "rece".to_owned(),
+        workgroup: "HANA".to_owned(),
+        password_sealed: None,
+    };
+    let named = |name: &str, told: Option<&device_model::change_id::ChangeId>| LanWish {
+        share: Some(share(name)),
+        replaces: told.cloned(),
+        ..wish("tenpo-0001", "192.168.10.9/24")
+    };
+    let first = ports.change_lan(&user(), named("rx", None), "view:1").await.unwrap();
+    let sealed = json!("c2VhbGVk");
+    sqlx::query("update lan_changes set state = 'applied', closed_at = now(), after = jsonb_set(after, '{share,passwordSealed}', $1)")
+        .bind(&sealed)
+        .execute(&api.db)
+        .await
+        .unwrap();
+
+    let second = ports.change_lan(&user(), named("処方", None), "view:2").await.unwrap();
+    let bad = ports.change_lan(&user(), named("homes", Some(&second)), "view:3").await;
+
+    let after: serde_json::Value = sqlx::query_scalar("select after from lan_changes where change_id = $1")
+        .bind(second.as_str())
+        .fetch_one(&api.db)
+        .await
+        .unwrap();
+    assert_eq!((&after["share"]["name"], &after["share"]["passwordSealed"]), (&json!("処方"), &sealed));
+    let story = ports.change(&second).await.unwrap().unwrap();
+    let told = story.share.clone().unwrap();
+    assert_eq!((told.before, told.after, told.new_password), (Some(share("rx")), share("処方"), false));
+    assert!(!format!("{story:?}").contains("c2VhbGVk"), "what is sealed does not leave the fleet");
+    assert!(matches!(bad, Err(Refusal::Settings(faults)) if faults.at("share.name")));
+    assert!(ports.change(&first).await.unwrap().unwrap().share.is_none(), "nobody knew of one before");
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]

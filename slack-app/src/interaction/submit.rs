@@ -101,6 +101,7 @@ async fn register<P: Ports>(
     let wish = LanWish {
         thing: metadata.thing.clone(),
         lan: wanted.after.into(),
+        share: wanted.share.map(|share| share.after),
         probe: device.probe,
         window: wanted.window,
         reason: wanted.reason,

@@ -160,7 +160,11 @@ async fn again<P: Ports>(
 ) -> anyhow::Result<Block> {
     let metadata = Metadata { thing: thing.clone(), source, seen: String::new() };
     Ok(match wanted::wanted(app, lang, &metadata).await? {
-        Ok((device, wanted)) if device.lan.as_ref() == Some(&wanted.after) && wanted.replaces.is_none() => {
+        Ok((device, wanted))
+            if device.lan.as_ref() == Some(&wanted.after)
+                && wanted.share.is_none()
+                && wanted.replaces.is_none() =>
+        {
             notice::notice(lang, lang.words().runs_already)
         }
         Ok((device, wanted)) => preview::preview(lang, &device, metadata.source, &wanted),

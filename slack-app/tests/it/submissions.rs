@@ -23,6 +23,17 @@ const GOOD: [(&str, &str); 7] = [
     ("ticket", "R-100"),
 ];
 
+/// What runs on the box.
+const SAME: [(&str, &str); 7] = [
+    ("mode", "static"),
+    ("address", "192.168.10.9"),
+    ("mask", "/24"),
+    ("gateway", "192.168.10.1"),
+    ("dns", "192.168.10.1"),
+    ("routes", "192.168.20.0/24 192.168.10.2"),
+    ("reason", "x"),
+];
+
 #[tokio::test]
 async fn good_settings_are_registered_with_who_and_why() {
     let test = TestApp::start().await;
@@ -178,6 +189,34 @@ async fn whoever_submits_before_the_fields_have_come_is_given_them() {
 }
 
 #[tokio::test]
+async fn a_share_gets_other_names_and_keeps_its_password() {
+    let test = TestApp::start().await;
+    let mut values = SAME.to_vec();
+    values.extend([("share", "処方データ"), ("share_user", "ｒｅｃｅ２")]);
+
+    let preview = test.submit("UOPERATOR", &values).await.json();
+    let said = words(&preview["view"]);
+    for part in [
+        "共有フォルダ名: rx → *処方データ*",
+        "共有フォルダのユーザー名: rece → *rece2*",
+        "レセコン側の保存先を `\\\\192.168.10.9\\処方データ` に変更するまで",
+        "レセコン側の接続ユーザー名を `rece2` に変更するまで",
+    ] {
+        assert!(said.contains(part), "{part} is not in: {said}");
+    }
+    test.confirm("UOPERATOR", &preview["view"], &[]).await;
+
+    let share = test.fleet.with(|state| state.changes[0].2.share.clone()).unwrap();
+    assert_eq!((&*share.name, &*share.user, share.password_sealed), ("処方データ", "rece2", None));
+
+    values.extend([("share", "IPC$"), ("share_user", "レセ")]);
+    let refused = test.submit("UENGLISH", &values).await.json();
+    let errors = refused["errors"].as_object().unwrap();
+    assert_eq!(errors.len(), 2, "{refused}");
+    assert!(errors["share"].as_str().unwrap().contains("file server uses this name"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_reserved_change_carries_its_window() {
     let test = TestApp::start().await;
     let mut values = GOOD.to_vec();
@@ -196,17 +235,8 @@ async fn a_reserved_change_carries_its_window() {
 #[tokio::test]
 async fn settings_that_run_already_are_no_change() {
     let test = TestApp::start().await;
-    let same = [
-        ("mode", "static"),
-        ("address", "192.168.10.9"),
-        ("mask", "/24"),
-        ("gateway", "192.168.10.1"),
-        ("dns", "192.168.10.1"),
-        ("routes", "192.168.20.0/24 192.168.10.2"),
-        ("reason", "x"),
-    ];
 
-    let answer = test.submit("UOPERATOR", &same).await.json();
+    let answer = test.submit("UOPERATOR", &SAME).await.json();
 
     assert!(answer["errors"]["mode"].as_str().unwrap().contains("現在の設定と同じです"), "{answer}");
 }

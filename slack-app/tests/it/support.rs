@@ -309,6 +309,7 @@ pub fn story(state: ChangeState) -> ChangeStory {
         ticket: Some("R-100".to_owned()),
         before: Some(LanSettings::dhcp()),
         after: lan(json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1"})),
+        share: None,
         window: None,
         steps,
         sight: None,

@@ -8,6 +8,7 @@ use device_model::{
     change::ChangeState,
     lan::LanSettings,
     outcome::{Clock, code},
+    share::ShareSettings,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use slack_app::{
     lan_view::{chosen, lan_modal},
     lists,
     message::{message, milestones},
-    model::{Approval, ChangeStory, Look, Overview, Sight, Square, Withdrawing},
+    model::{Approval, ChangeStory, Look, Overview, ShareChange, Sight, Square, Step, Withdrawing},
     notice, password_view,
     preview::{Source, Wanted, preview},
     status_view, verb,
@@ -146,6 +147,7 @@ fn previews_are_as_kept() {
     let dhcp = lan(json!({"mode": "dhcp"}));
     let wanted = |after, needs_approval| Wanted {
         after,
+        share: None,
         window: None,
         reason: "ルーター交換 <!channel>".to_owned(),
         ticket: Some("R-100".to_owned()),
@@ -163,6 +165,9 @@ fn previews_are_as_kept() {
         let form = Source::Form { key: "k".to_owned(), values: [].into() };
         let replacing = Wanted { replaces: Some(story(ChangeState::Trying)), ..wanted(moved.clone(), false) };
         is_as_kept(&format!("preview_replacing_{suffix}"), &preview(lang, &offline, form, &replacing));
+        let form = Source::Form { key: "k".to_owned(), values: [].into() };
+        let renamed = Wanted { share: Some(renamed()), ..wanted(offline.lan.clone().unwrap(), false) };
+        is_as_kept(&format!("preview_share_{suffix}"), &preview(lang, &offline, form, &renamed));
         let again = preview(lang, &offline, Source::Again(change()), &wanted(moved.clone(), false));
         is_as_kept(&format!("preview_again_{suffix}"), &again);
         let back = preview(lang, &offline, Source::Before(change()), &wanted(dhcp.clone(), false));
@@ -257,6 +262,24 @@ fn why_a_change_did_not_go_well_is_as_kept() {
 }
 
 #[test]
+fn what_becomes_of_the_share_is_as_kept() {
+    let password = ShareChange { before: Some(renamed().after), new_password: true, ..renamed() };
+    for (lang, suffix) in BOTH {
+        for (name, share) in [("renamed", renamed()), ("new_password", password.clone())] {
+            let story = ChangeStory { share: Some(share), ..story(ChangeState::Applied) };
+            let message = message(lang, &story);
+            let made = json!({"text": message.text, "blocks": message.blocks});
+            is_as_kept(&format!("change_share_{name}_{suffix}"), &made);
+        }
+        let too_old = message(lang, &too_old());
+        is_as_kept(
+            &format!("change_too_old_{suffix}"),
+            &json!({"text": too_old.text, "blocks": too_old.blocks}),
+        );
+    }
+}
+
+#[test]
 fn nobody_is_mentioned_by_what_was_typed() {
     let message = message(Lang::Ja, &rolled_back());
     let blocks = serde_json::to_string(&message.blocks).unwrap();
@@ -279,6 +302,26 @@ fn rolled_back() -> ChangeStory {
     last.clock = Some(Clock::Estimated);
     last.code = Some(code::GATEWAY_SILENT.to_owned());
     last.detail = Some("arp: no reply in 3 s `<!here>`".to_owned());
+    story
+}
+
+fn renamed() -> ShareChange {
+    let before = device("tenpo-0001", None).share.unwrap();
+    let after =
+        ShareSettings { name: "処方データ".to_owned(), user: "rece2".to_owned(), ..before.clone() };
+    ShareChange::between(Some(&before), &after).unwrap()
+}
+
+/// Never sent, since its box did not say that it knows such settings.
+fn too_old() -> ChangeStory {
+    let mut story = story(ChangeState::Refused);
+    story.steps.truncate(1);
+    let refused = story.steps[0].clone();
+    story.steps.push(Step {
+        state: ChangeState::Refused,
+        code: Some(code::AGENT_TOO_OLD.to_owned()),
+        ..refused
+    });
     story
 }
 
