@@ -268,6 +268,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
     /// All of Slack's settings or none of them.
     fn slack(&mut self) -> Option<SlackConfig> {
         let signing_secret = self.given("SLACK_SIGNING_SECRET")?;
+        if !matches!(signing_secret.split(',').filter(|one| !one.trim().is_empty()).count(), 1 | 2) {
+            self.faults.push("SLACK_SIGNING_SECRET is not one secret, or two while it is rotated".to_owned());
+        }
         let bot_token = self.want("SLACK_BOT_TOKEN");
         let team_id = self.want("SLACK_TEAM_ID");
         let app_id = self.want("SLACK_APP_ID");
@@ -361,6 +364,29 @@ mod tests {
 
         assert!(faults.contains(&"RECEHUB_TYPO in the file means nothing here".to_owned()));
         assert!(faults.contains(&"PRESCRIPTION_BUCKET is not set".to_owned()));
+    }
+
+    #[test]
+    fn slack_signs_with_one_secret_or_with_two_while_it_is_rotated() {
+        let told = |secrets: &'static str| {
+            let read = Config::read(move |name: &str| match name {
+                "SLACK_SIGNING_SECRET" => Some(secrets.to_owned()),
+                "SLACK_BOT_TOKEN" | "SLACK_TEAM_ID" | "SLACK_APP_ID" | "SLACK_CHANNEL_ID" => {
+                    Some("X".to_owned())
+                }
+                name => environment(name),
+            });
+            read.map_err(|faults| faults.to_string()).err()
+        };
+
+        assert_eq!(told("new"), None);
+        assert_eq!(told("new,old"), None);
+        for none in [",", "new,old,older"] {
+            assert!(
+                told(none).is_some_and(|told| told.contains("SLACK_SIGNING_SECRET is not one")),
+                "{none}"
+            );
+        }
     }
 
     #[test]

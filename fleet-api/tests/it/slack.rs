@@ -47,6 +47,17 @@ fn config(approval: &str) -> SlackConfig {
     }
 }
 
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn both_secrets_of_a_rotation_reach_the_door(db: PgPool) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let api = TestApi::new(db).await;
+    let config = SlackConfig { signing_secret: "new, old".to_owned(), ..config("none") };
+
+    let (app, _) = fleet_api::slack::app(&config, api.fleet.clone()).unwrap();
+
+    assert_eq!(app.settings().signing_secrets, ["new", "old"]);
+}
+
 fn user() -> SlackUser {
     SlackUser { team_id: "T1".to_owned(), user_id: "U1".to_owned() }
 }

@@ -263,6 +263,20 @@ async fn an_app_of_a_whole_organisation_has_no_team() {
 }
 
 #[tokio::test]
+async fn once_a_secret_is_rotated_the_old_one_opens_nothing() {
+    let test = TestApp::start_with(|settings| {
+        settings.signing_secrets = slack_app::settings::Settings::signing_secrets(SECRET);
+    })
+    .await;
+    let body = test.command_form("UOPERATOR", "help", "t1");
+
+    let old = test.send(signed_with("/commands", &body, OLD_SECRET, now().timestamp())).await;
+    old.assert_problem(401, "unauthenticated");
+    assert!(test.fleet.is_untouched());
+    assert_eq!(test.send(signed("/commands", &body)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn both_secrets_serve_while_one_takes_the_others_place() {
     let test = TestApp::start().await;
 
