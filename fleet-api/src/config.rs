@@ -86,6 +86,8 @@ pub struct EventsConfig {
 pub struct SlackConfig {
     pub signing_secret: String,
     pub bot_token: String,
+    /// With it, Slack's requests come over lines that we open; none: over HTTP alone.
+    pub app_token: Option<String>,
     pub api_url: String,
     pub team_id: String,
     pub app_id: String,
@@ -272,6 +274,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
             self.faults.push("SLACK_SIGNING_SECRET is not one secret, or two while it is rotated".to_owned());
         }
         let bot_token = self.want("SLACK_BOT_TOKEN");
+        let app_token = self.given("SLACK_APP_TOKEN");
+        if app_token.as_ref().is_some_and(|token| !token.starts_with("xapp-")) {
+            self.faults.push("SLACK_APP_TOKEN is not an app-level token, which begins with xapp-".to_owned());
+        }
         let team_id = self.want("SLACK_TEAM_ID");
         let app_id = self.want("SLACK_APP_ID");
         let channel_id = self.want("SLACK_CHANNEL_ID");
@@ -284,6 +290,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
         Some(SlackConfig {
             signing_secret,
             bot_token: bot_token?,
+            app_token,
             api_url: self.given("SLACK_API_URL").unwrap_or_else(|| "https://slack.com/api".to_owned()),
             team_id: team_id?,
             app_id: app_id?,
@@ -396,14 +403,16 @@ mod tests {
             "RECEHUB_PATH_KEY" => Some("c2hvcnQ=".to_owned()),
             "PRESCRIPTION_BUCKET" => None,
             "SLACK_SIGNING_SECRET" => Some("s".to_owned()),
+            "SLACK_APP_TOKEN" => Some("xoxb-1".to_owned()),
             name => environment(name),
         };
 
         let faults = Config::read(broken).err().unwrap().0;
 
-        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert_eq!(faults.len(), 8, "{faults:?}");
         assert!(faults.contains(&"PRESCRIPTION_BUCKET is not set".to_owned()));
         assert!(faults.contains(&"RECEHUB_PATH_KEY is not 32 bytes in base64".to_owned()));
         assert!(faults.contains(&"SLACK_BOT_TOKEN is not set".to_owned()));
+        assert!(faults.iter().any(|fault| fault.starts_with("SLACK_APP_TOKEN is not an app-level token")));
     }
 }

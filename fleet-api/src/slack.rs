@@ -20,6 +20,7 @@ use slack_app::{
     outbox as messages,
     roles::ConfiguredRoles,
     settings::Settings,
+    socket,
     web::Web,
     worker,
 };
@@ -69,6 +70,13 @@ pub fn start(
         worker::run(worked, worker_stop).await;
         Ok(())
     });
+    if app.settings().app_token.is_some() {
+        let (listening, lines_stop) = (app.clone(), stop.clone());
+        tasks.spawn(async move {
+            socket::run(listening, lines_stop).await;
+            Ok(())
+        });
+    }
     Ok(slack_app::router(app).merge(pages))
 }
 
@@ -77,6 +85,7 @@ pub fn app(config: &SlackConfig, fleet: Fleet) -> anyhow::Result<(SlackApp<Ports
     let settings = Settings {
         signing_secrets: Settings::signing_secrets(&config.signing_secret),
         bot_token: config.bot_token.clone(),
+        app_token: config.app_token.clone(),
         api_url: config.api_url.clone(),
         team_id: Some(config.team_id.clone()),
         enterprise_id: config.enterprise_id.clone(),

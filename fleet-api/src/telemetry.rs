@@ -9,7 +9,10 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::Subs
 
 /// Once a process.
 pub fn init(traces: Option<&traces::Traces>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // A WebSocket's first request holds the ticket of a line to Slack.
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| "info".to_owned());
+    let filter = EnvFilter::try_new(format!("{wanted},tungstenite=info"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = fmt::layer().with_writer(std::io::stderr);
     let logs = if std::io::stderr().is_terminal() { logs.boxed() } else { logs.json().boxed() };
     tracing_subscriber::registry()

@@ -30,7 +30,7 @@ pub enum Asked {
 
 /// The fields of a command that we use. Slack sends more.
 #[derive(Deserialize)]
-struct Command {
+pub struct Command {
     #[serde(default)]
     team_id: Option<String>,
     #[serde(default)]
@@ -50,7 +50,11 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
     if signed.is_ssl_check() {
         return Ok(());
     }
-    let command: Command = signed.form()?;
+    given(&app, signed.form()?).await
+}
+
+/// Whichever way it came.
+pub async fn given<P: Ports>(app: &SlackApp<P>, command: Command) -> Result<(), Turned> {
     let team_id = command.team_id.as_deref().filter(|team| !team.is_empty());
     let enterprise_id = command.enterprise_id.as_deref().filter(|id| !id.is_empty());
     let origin = Origin { team_id, enterprise_id, app_id: command.api_app_id.as_deref() };

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     SlackApp,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[derive(Deserialize)]
-struct Event {
+pub struct Event {
     r#type: String,
     #[serde(default)]
     challenge: Option<String>,
@@ -48,7 +48,14 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
     if signed.is_ssl_check() {
         return Ok(().into_response());
     }
-    let event: Event = signed.json()?;
+    Ok(match given(&app, signed.json()?).await? {
+        Some(answer) => Json(answer).into_response(),
+        None => ().into_response(),
+    })
+}
+
+/// Whichever way it came.
+pub async fn given<P: Ports>(app: &SlackApp<P>, event: Event) -> Result<Option<Value>, Turned> {
     let team_id = event.team_id.as_deref();
     let origin = Origin {
         team_id,
@@ -62,11 +69,11 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
     {
         let user = SlackUser { team_id: team_id.unwrap_or_default().to_owned(), user_id: user.clone() };
         app.write_down(&format!("event:{event_id}"), &Job::Home { user }).await?;
-        return Ok(().into_response());
+        return Ok(None);
     }
     match (event.r#type.as_str(), event.challenge) {
-        ("url_verification", Some(challenge)) => Ok(Json(json!({"challenge": challenge})).into_response()),
+        ("url_verification", Some(challenge)) => Ok(Some(json!({"challenge": challenge}))),
         ("url_verification", None) => Err(Turned::Malformed),
-        _ => Ok(().into_response()),
+        _ => Ok(None),
     }
 }

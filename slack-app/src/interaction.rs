@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     SlackApp,
@@ -35,20 +36,28 @@ pub async fn take<P: Ports>(State(app): State<SlackApp<P>>, signed: Signed) -> R
         return Ok(().into_response());
     }
     let interaction: Interaction = signed.form()?;
-    let payload: Payload = read_json(interaction.payload.as_bytes())?;
+    let payload = read_json(interaction.payload.as_bytes())?;
+    Ok(match given(&app, payload).await? {
+        Some(answer) => Json(answer).into_response(),
+        None => ().into_response(),
+    })
+}
+
+/// Whichever way it came; with what Slack is to do, if there is anything.
+pub async fn given<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Option<Value>, Turned> {
     payload.origin().check(app.settings())?;
     match payload.r#type.as_str() {
-        "view_submission" => submitted(&app, payload).await,
-        "block_suggestion" => Ok(Json(suggest::boxes(&app, &payload).await).into_response()),
-        "block_actions" => pressed(&app, payload).await,
-        "message_action" | "shortcut" => shortcut(&app, payload).await,
+        "view_submission" => submitted(app, payload).await,
+        "block_suggestion" => Ok(Some(suggest::boxes(app, &payload).await)),
+        "block_actions" => pressed(app, payload).await,
+        "message_action" | "shortcut" => shortcut(app, payload).await,
         // Nothing to do.
-        "view_closed" => Ok(().into_response()),
+        "view_closed" => Ok(None),
         _ => Err(Turned::Malformed),
     }
 }
 
-async fn submitted<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Response, Turned> {
+async fn submitted<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Option<Value>, Turned> {
     let user = payload.user();
     let view = payload.view.ok_or(Turned::Malformed)?;
     let answer = match view.callback_id.as_str() {
@@ -56,20 +65,20 @@ async fn submitted<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Resp
         preview::CALLBACK => submit::preview(app, &user, &view).await?,
         notice::REJECT => reject::reject(app, &user, &view).await?,
         password_view::CALLBACK => password::confirm(app, &user, &view).await?,
-        _ => return Ok(().into_response()),
+        _ => return Ok(None),
     };
-    Ok(Json(answer).into_response())
+    Ok(Some(answer))
 }
 
 /// Only what a button of ours says: its verb and an id. Whether that may be done is judged when it is.
-async fn pressed<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Response, Turned> {
+async fn pressed<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Option<Value>, Turned> {
     let Some(action) = payload.actions.first() else {
         return Err(Turned::Malformed);
     };
     let known = verb::ALL.contains(&action.action_id.as_str());
     let Some(trigger_id) = payload.trigger_id.clone().filter(|_| known) else {
         // A link, or a button of a message from another time.
-        return Ok(().into_response());
+        return Ok(None);
     };
     let about = action.given().unwrap_or_default().to_owned();
     let act = Act {
@@ -85,7 +94,7 @@ async fn pressed<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Respon
 }
 
 /// The state of the box that a message is about; of any box, if that cannot be told.
-async fn shortcut<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Response, Turned> {
+async fn shortcut<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Option<Value>, Turned> {
     let trigger_id = payload.trigger_id.clone().ok_or(Turned::Malformed)?;
     let change = payload.message_blocks().find_map(message::named);
     let thing = match &change {
@@ -104,10 +113,10 @@ async fn shortcut<P: Ports>(app: &SlackApp<P>, payload: Payload) -> Result<Respo
     write_down(app, act).await
 }
 
-async fn write_down<P: Ports>(app: &SlackApp<P>, act: Act) -> Result<Response, Turned> {
+async fn write_down<P: Ports>(app: &SlackApp<P>, act: Act) -> Result<Option<Value>, Turned> {
     tracing::info!(slack.user_id = %act.user.user_id, "`{}` was pressed", act.verb);
     // Slack repeats a request that it thinks was lost: the trigger is the same, so the job is.
     let key = format!("act:{}", act.trigger_id);
     app.write_down(&key, &Job::Act(act)).await?;
-    Ok(().into_response())
+    Ok(None)
 }

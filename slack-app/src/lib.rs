@@ -1,6 +1,7 @@
 //! The room operators sit in: a Slack app for looking at boxes and for changing their LAN settings.
 //!
-//! A request of Slack comes in at the door (`request`): small, signed a moment ago, of our workspace.
+//! A request of Slack comes in at the door (`request`): small, signed a moment ago, of our workspace; or over a
+//! line that we opened ([`socket`]).
 //! A command (`command`) or a button (`interaction`) is written down as a job and acknowledged at once,
 //! since Slack waits three seconds and no longer; the worker (`worker`) answers it or opens a modal.
 //! The LAN form (`lan_view`), submitted, is read (`form`), and every fault comes back at its field, in
@@ -40,6 +41,7 @@ pub mod roles;
 pub mod settings;
 mod settings_text;
 mod signature;
+pub mod socket;
 pub mod status_view;
 pub mod verb;
 mod wanted;

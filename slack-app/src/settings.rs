@@ -8,6 +8,8 @@ pub struct Settings {
     /// One; two while the secret is being rotated.
     pub signing_secrets: Vec<String>,
     pub bot_token: String,
+    /// With it, Slack's requests come over lines that we open (Socket Mode). None: over HTTP alone.
+    pub app_token: Option<String>,
     /// `https://slack.com/api`, or where a local Slack listens.
     pub api_url: String,
     /// Requests of other workspaces are refused. None: any that is signed for this app.
@@ -71,6 +73,7 @@ mod tests {
         Settings {
             signing_secrets: Settings::signing_secrets("first, second,"),
             bot_token: "xoxb-secret".to_owned(),
+            app_token: Some("xapp-secret".to_owned()),
             api_url: "https://slack.com/api".to_owned(),
             team_id: None,
             enterprise_id: None,
@@ -88,6 +91,6 @@ mod tests {
         let shown = format!("{settings:?}");
 
         assert_eq!(settings.signing_secrets, ["first", "second"]);
-        assert!(!shown.contains("first") && !shown.contains("xoxb"), "{shown}");
+        assert!(!shown.contains("first") && !shown.contains("xoxb") && !shown.contains("xapp"), "{shown}");
     }
 }

@@ -1,9 +1,11 @@
 //! Slack's Web API: each call has a time limit, and an error says only what the caller can act on.
 
+mod answers;
+
 use std::{sync::Arc, time::Duration};
 
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use slack_morphism::{
     SlackClientApiCallContext, SlackClientHttpConnector,
@@ -15,7 +17,16 @@ use slack_morphism::{
 };
 use url::Url;
 
-use crate::{blocks::Block, outbox::Posted, settings::Settings};
+use crate::{
+    blocks::Block,
+    outbox::Posted,
+    settings::Settings,
+    web::answers::{
+        History, LineOpened, Members, Opened, OpenedChannel, PostedMessage, UploadPlace, UserInfo,
+    },
+};
+
+pub use answers::User;
 
 /// A trigger is good for three seconds; nothing else may wait longer than this either.
 const CALL_LIMIT: Duration = Duration::from_millis(2500);
@@ -32,6 +43,8 @@ pub struct Web {
     /// For the bytes of files, which do not go to the Web API itself.
     plain: reqwest::Client,
     token: Arc<SlackApiToken>,
+    /// Opens lines, and does nothing else.
+    app_token: Option<Arc<SlackApiToken>>,
 }
 
 /// Slack itself is reached by TLS only; a local one has no certificate.
@@ -54,81 +67,6 @@ pub enum WebError {
     Unavailable(&'static str),
 }
 
-#[derive(Deserialize)]
-struct Opened {
-    view: OpenedView,
-}
-
-#[derive(Deserialize)]
-struct OpenedView {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct PostedMessage {
-    channel: String,
-    ts: String,
-}
-
-#[derive(Deserialize)]
-struct UserInfo {
-    user: User,
-}
-
-/// A user as far as it matters who they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "Slack's own")]
-pub struct User {
-    pub locale: Option<String>,
-    pub team_id: Option<String>,
-    pub deleted: bool,
-    pub is_bot: bool,
-    /// A guest.
-    pub is_restricted: bool,
-    pub is_ultra_restricted: bool,
-    /// Of another workspace, by Slack Connect.
-    pub is_stranger: bool,
-}
-
-#[derive(Deserialize)]
-struct Members {
-    users: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct OpenedChannel {
-    channel: Channel,
-}
-
-#[derive(Deserialize)]
-struct Channel {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct UploadPlace {
-    upload_url: String,
-    file_id: String,
-}
-
-#[derive(Deserialize)]
-struct History {
-    messages: Vec<HistoryMessage>,
-}
-
-#[derive(Deserialize)]
-struct HistoryMessage {
-    ts: String,
-    #[serde(default)]
-    blocks: Vec<HistoryBlock>,
-}
-
-#[derive(Deserialize)]
-struct HistoryBlock {
-    block_id: Option<String>,
-}
-
 impl Web {
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
         let url = settings.api_url.trim_end_matches('/');
@@ -139,8 +77,16 @@ impl Web {
             let connector = SlackClientHyperHttpsConnector::new()?;
             Client::Tls(SlackClient::new(connector.with_slack_api_url(url)))
         };
-        let token = SlackApiToken::new(SlackApiTokenValue(settings.bot_token.clone()));
-        Ok(Self { client, plain: reqwest::Client::new(), token: Arc::new(token) })
+        let token = |text: &String| Arc::new(SlackApiToken::new(SlackApiTokenValue(text.clone())));
+        let (app_token, token) = (settings.app_token.as_ref().map(token), token(&settings.bot_token));
+        Ok(Self { client, plain: reqwest::Client::new(), token, app_token })
+    }
+
+    /// Where a line for Slack's requests is to be opened: once, and soon.
+    pub async fn open_line(&self) -> Result<String, WebError> {
+        let token = self.app_token.as_ref().ok_or(WebError::Unavailable("there is no app-level token"))?;
+        let opened: LineOpened = self.post_as(token, "apps.connections.open", &json!({}), CALL_LIMIT).await?;
+        Ok(opened.url)
     }
 
     /// Opens a modal and tells its id.
@@ -296,14 +242,24 @@ impl Web {
         ask: &Value,
         limit: Duration,
     ) -> Result<A, WebError> {
+        self.post_as(&self.token, method, ask, limit).await
+    }
+
+    async fn post_as<A: DeserializeOwned + Send>(
+        &self,
+        token: &SlackApiToken,
+        method: &str,
+        ask: &Value,
+        limit: Duration,
+    ) -> Result<A, WebError> {
         let call = async {
             match &self.client {
                 Client::Tls(client) => {
-                    let session = client.open_session(&self.token);
+                    let session = client.open_session(token);
                     session.http_session_api.http_post(method, ask, None).await
                 }
                 Client::Plain(client) => {
-                    let session = client.open_session(&self.token);
+                    let session = client.open_session(token);
                     session.http_session_api.http_post(method, ask, None).await
                 }
             }
@@ -329,12 +285,6 @@ impl Web {
             }
         };
         within(CALL_LIMIT, call).await
-    }
-}
-
-impl HistoryMessage {
-    fn is_named(&self, block_id: &str) -> bool {
-        self.blocks.iter().any(|block| block.block_id.as_deref() == Some(block_id))
     }
 }
 

@@ -32,6 +32,7 @@ fn config(approval: &str) -> SlackConfig {
     SlackConfig {
         signing_secret: "secret".to_owned(),
         bot_token: "xoxb-1".to_owned(),
+        app_token: None,
         // Nobody listens there.
         api_url: "http://127.0.0.1:1/api".to_owned(),
         team_id: "T1".to_owned(),

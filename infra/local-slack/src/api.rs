@@ -86,6 +86,9 @@ impl Came {
 }
 
 fn answer(slack: &Workspace, method: &str, headers: &HeaderMap, arguments: &Arguments) -> Answer {
+    if method == "apps.connections.open" {
+        return crate::socket::door::open(slack, headers);
+    }
     authenticate(slack, headers, arguments)?;
     match method {
         "api.test" => Ok(json!({})),

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// What the app says to a request itself stands among what it sent under this name.
 const ANSWER: &str = "answer";
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the app answered, and how fast.
 #[derive(Debug, Clone, Serialize)]
@@ -55,12 +55,20 @@ pub fn sign(secret: &str, timestamp: &str, body: &str) -> String {
 impl Workspace {
     /// A slash command: form fields.
     pub async fn deliver_command(&self, fields: &[(&str, &str)]) -> Ack {
+        if self.sockets.are_on() {
+            let fields: serde_json::Map<_, _> =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+            return self.envelop("slash_commands", &fields.into()).await;
+        }
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.deliver("/slack/commands", "application/x-www-form-urlencoded", body).await
     }
 
     /// An interaction: one form field `payload` with JSON in it.
     pub async fn deliver_interaction(&self, payload: &Value) -> Ack {
+        if self.sockets.are_on() {
+            return self.envelop("interactive", payload).await;
+        }
         let body = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("payload", &payload.to_string())
             .finish();
@@ -69,11 +77,17 @@ impl Workspace {
 
     /// An event: JSON.
     pub async fn deliver_event(&self, event: &Value) -> Ack {
+        if self.sockets.are_on() {
+            return self.envelop("events_api", event).await;
+        }
         self.deliver("/slack/events", "application/json", event.to_string()).await
     }
 
     /// The last request once more, byte for byte: what a replay looks like to the app.
     pub async fn replay(&self) -> Option<Ack> {
+        if self.sockets.are_on() {
+            return self.envelop_again().await;
+        }
         let last = self.last_delivery.lock().clone()?;
         Some(self.send(&last).await)
     }
@@ -84,6 +98,17 @@ impl Workspace {
         let delivery = Delivery { path, content_type, timestamp, signature, body };
         *self.last_delivery.lock() = Some(delivery.clone());
         self.send(&delivery).await
+    }
+
+    /// What the app says to a request itself is remembered too.
+    pub(crate) fn note_answer(&self, status: u16, body: &Value) {
+        if body.is_null() {
+            return;
+        }
+        let told = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+        let mut came = self.came(ANSWER, "", told.as_bytes());
+        came.call.status = status;
+        came.note(self);
     }
 
     async fn send(&self, delivery: &Delivery) -> Ack {
@@ -111,15 +136,7 @@ impl Workspace {
                 (status, read_body(body), error)
             }
         };
-        if !body.is_null() {
-            let told = match &body {
-                Value::String(text) => text.clone(),
-                body => body.to_string(),
-            };
-            let mut came = self.came(ANSWER, "", told.as_bytes());
-            came.call.status = status;
-            came.note(self);
-        }
+        self.note_answer(status, &body);
         if let Some(error) = error {
             tracing::warn!(
                 path = delivery.path,

@@ -1,7 +1,7 @@
 //! Slack on a laptop: one workspace with one app, over Slack's own protocols.
 //!
 //! The app talks to the Web API (`api`), which refuses what Slack refuses (`blockkit`); Slack talks to
-//! the app with signed requests (`deliver`, `payload`) for what people do (`act`): they type commands,
+//! the app with signed requests (`deliver`, `payload`), or over its own WebSockets (`socket`), for what people do (`act`): they type commands,
 //! press buttons, submit modals. People work it in a browser (`page`); tests drive the same acts over
 //! `/_local` (`local`). Everything is kept in memory (`state`) and nothing here knows what the app is for.
 
@@ -15,6 +15,7 @@ mod local;
 pub mod manifest;
 mod page;
 mod payload;
+mod socket;
 pub mod state;
 pub mod workspace;
 
@@ -34,6 +35,8 @@ pub fn router(slack: Arc<Workspace>) -> Router {
         .route("/hooks/{kind}/{team}/{id}/{secret}", post(api::hooks::respond))
         .route("/upload/v1/{secret}", post(api::files::receive))
         .route("/files-pri/{file}/{name}", get(api::files::private))
+        .route("/link", get(socket::door::link))
+        .route("/_local/lines", get(socket::door::lines).post(socket::door::end_lines))
         .route("/_local/act", post(local::act))
         .route("/_local/replay", post(local::replay))
         .route("/_local/clock", post(local::clock))

@@ -28,6 +28,9 @@ struct Flags {
     signing_secret: String,
     #[arg(long, env = "LOCAL_SLACK_BOT_TOKEN", hide_env_values = true)]
     bot_token: String,
+    /// Turns Socket Mode on: the app opens WebSockets with this token, and is sent nothing over HTTP any more.
+    #[arg(long, env = "LOCAL_SLACK_APP_TOKEN", hide_env_values = true)]
+    app_token: Option<String>,
     /// Written once the server answers.
     #[arg(long)]
     ready_file: Option<PathBuf>,
@@ -57,6 +60,9 @@ async fn main() -> anyhow::Result<()> {
         channel_name: flags.channel_name,
         manifest,
     })?;
+    if let Some(token) = flags.app_token {
+        slack.turn_socket_mode_on(token);
+    }
     let listener = tokio::net::TcpListener::bind(flags.listen)
         .await
         .with_context(|| format!("cannot listen on {}", flags.listen))?;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::deliver::Delivery;
 use crate::manifest::Manifest;
+use crate::socket::Sockets;
 use crate::state::State;
 use crate::state::views::View;
 
@@ -45,6 +46,7 @@ pub struct Workspace {
     pub(crate) last_delivery: Mutex<Option<Delivery>>,
     /// Acts under way: they go on to their end when whoever asked for them hangs up, as in Slack.
     pub(crate) acts: TaskTracker,
+    pub(crate) sockets: Sockets,
     public_url: OnceLock<String>,
     state: Mutex<State>,
     changes: broadcast::Sender<Change>,
@@ -67,6 +69,7 @@ impl Workspace {
             state: Mutex::new(state),
             changes: broadcast::channel(256).0,
             acts: TaskTracker::new(),
+            sockets: Sockets::default(),
             public_url: OnceLock::new(),
             last_delivery: Mutex::new(None),
             settings,

@@ -103,16 +103,20 @@ pub async fn start_slack(
     ports: &mut Ports,
     secrets: &Secrets,
     fleet_api: &str,
+    app_token: Option<&str>,
 ) -> Result<(Process, Slack)> {
     let ready = fresh(folder, "slack.json")?;
     let manifest = source("slack-app/manifest.yaml")?;
-    let program = Program::ours("local-slack", "local-slack")?
+    let mut program = Program::ours("local-slack", "local-slack")?
         .flag("--manifest", manifest.display())
         .flag("--listen", format!("127.0.0.1:{}", ports.take("slack")?))
         .flag("--app-url", fleet_api)
         .env("LOCAL_SLACK_SIGNING_SECRET", &secrets.slack_signing_secret)
         .env("LOCAL_SLACK_BOT_TOKEN", &secrets.slack_bot_token)
         .flag("--ready-file", ready.display());
+    if let Some(token) = app_token {
+        program = program.env("LOCAL_SLACK_APP_TOKEN", token);
+    }
     let mut process = program.start(&folder.join("log"))?;
     let slack = wait_ready(&mut process, &ready).await?;
     Ok((process, slack))

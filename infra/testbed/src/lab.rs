@@ -59,6 +59,7 @@ impl Lab {
             ports: BTreeMap::new(),
             durability: Durability::None,
             approval: String::new(),
+            socket_mode: false,
         };
         let mut this = Self::start(&options, pharmacies, |step| println!("starting {step}")).await?;
         this.scratch = Some(scratch);

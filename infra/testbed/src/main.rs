@@ -152,6 +152,7 @@ async fn run() -> Result<()> {
                 ports: arguments.ports.into_iter().collect(),
                 durability: Durability::Full,
                 approval: String::new(),
+                socket_mode: false,
             };
             up::run(&options).await
         }
@@ -191,8 +192,15 @@ async fn lab(what: LabCommand) -> Result<()> {
         }
     };
     let (boxes, agents, ports) = (0, false, BTreeMap::new());
-    let options =
-        Options { folder: dir, boxes, agents, ports, durability: Durability::None, approval: String::new() };
+    let options = Options {
+        folder: dir,
+        boxes,
+        agents,
+        ports,
+        durability: Durability::None,
+        approval: String::new(),
+        socket_mode: false,
+    };
     lab::stand::run(&options, pharmacies).await
 }
 

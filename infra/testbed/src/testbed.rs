@@ -20,7 +20,7 @@ use crate::{
     ports::Ports,
     postgres::{Durability, Postgres},
     process::{Process, Program},
-    secrets::{Secrets, read_json, write_file, write_json},
+    secrets::{Secrets, read_json, text, write_file, write_json},
     wait::until,
 };
 
@@ -40,6 +40,23 @@ pub struct Options {
     pub durability: Durability,
     /// Which changes need a second pair of eyes in Slack, as in `SLACK_APPROVAL`; empty: none.
     pub approval: String,
+    /// Slack's requests come over lines that the API opens.
+    pub socket_mode: bool,
+}
+
+impl Options {
+    /// What most tests want: boxes with their agents, nothing that costs time.
+    pub fn of(folder: &Path, boxes: usize) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            boxes,
+            agents: true,
+            ports: BTreeMap::new(),
+            durability: Durability::None,
+            approval: String::new(),
+            socket_mode: false,
+        }
+    }
 }
 
 /// The font of the fleet's map, where Debian's fonts-noto-cjk puts it.
@@ -87,11 +104,17 @@ impl Testbed {
         let fleet_api = format!("http://127.0.0.1:{api_port}");
         let cloud_program = cloud_program(&folder, &mut ports, &secrets, &fleet_api)?;
         let (cloud_process, cloud) = start_cloud(&folder, &cloud_program).await?;
-        let (slack_process, slack) = start_slack(&folder, &mut ports, &secrets, &fleet_api).await?;
+        // Not among the secrets: nobody outside has a use for it.
+        let line_token = options.socket_mode.then(|| format!("xapp-{}", text(32)));
+        let (slack_process, slack) =
+            start_slack(&folder, &mut ports, &secrets, &fleet_api, line_token.as_deref()).await?;
 
         tell("the fleet API");
         let mut program = api_program(api_port, &postgres, &cloud, &slack, &secrets)?;
         program = program.env("SLACK_APPROVAL", &options.approval);
+        if let Some(token) = &line_token {
+            program = program.env("SLACK_APP_TOKEN", token);
+        }
         if Path::new(MAP_FONT).is_file() {
             program = program.env("RECEHUB_MAP_FONT", MAP_FONT);
         }
@@ -136,13 +159,24 @@ impl Testbed {
     /// A Testbed in a folder of its own, for one test; its agents run.
     pub async fn for_test(boxes: usize) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
-        Self::in_scratch(scratch, boxes, true, Durability::None, "").await
+        let options = Options::of(scratch.path(), boxes);
+        Self::in_scratch(scratch, options).await
     }
 
     /// The same, where these changes need a second pair of eyes.
     pub async fn for_test_with_approval(boxes: usize, approval: &str) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
-        Self::in_scratch(scratch, boxes, true, Durability::None, approval).await
+        let mut options = Options::of(scratch.path(), boxes);
+        approval.clone_into(&mut options.approval);
+        Self::in_scratch(scratch, options).await
+    }
+
+    /// The same, where Slack's requests come over lines that the API opens.
+    pub async fn for_test_over_sockets(boxes: usize) -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("recehub-").tempdir()?;
+        let mut options = Options::of(scratch.path(), boxes);
+        options.socket_mode = true;
+        Self::in_scratch(scratch, options).await
     }
 
     /// A Testbed for a bench, below a folder on the disk that counts: as durable as a real one, its
@@ -150,18 +184,12 @@ impl Testbed {
     pub async fn for_bench(boxes: usize, below: &Path) -> Result<Self> {
         fs::create_dir_all(below)?;
         let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(below)?;
-        Self::in_scratch(scratch, boxes, false, Durability::Full, "").await
+        let mut options = Options::of(scratch.path(), boxes);
+        (options.agents, options.durability) = (false, Durability::Full);
+        Self::in_scratch(scratch, options).await
     }
 
-    async fn in_scratch(
-        scratch: tempfile::TempDir,
-        boxes: usize,
-        agents: bool,
-        durability: Durability,
-        approval: &str,
-    ) -> Result<Self> {
-        let (folder, approval) = (scratch.path().to_owned(), approval.to_owned());
-        let options = Options { folder, boxes, agents, ports: BTreeMap::new(), durability, approval };
+    async fn in_scratch(scratch: tempfile::TempDir, options: Options) -> Result<Self> {
         // A test's output is shown only if it fails, and then one wants to know how far it came.
         let mut this = Self::start(&options, |step| println!("starting {step}")).await?;
         this.scratch = Some(scratch);

@@ -10,6 +10,7 @@ mod fake_slack;
 mod homes;
 mod messages;
 mod presses;
+mod socket;
 mod submissions;
 mod support;
 mod views;

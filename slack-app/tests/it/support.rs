@@ -84,6 +84,7 @@ impl TestApp {
         let mut settings = Settings {
             signing_secrets: vec![SECRET.to_owned(), OLD_SECRET.to_owned()],
             bot_token: "xoxb-test".to_owned(),
+            app_token: None,
             api_url: format!("{}/api", slack.url),
             team_id: Some("T1".to_owned()),
             enterprise_id: Some("E1".to_owned()),

@@ -11,5 +11,6 @@ mod files;
 mod modals;
 #[cfg(test)]
 mod signed;
+mod sockets;
 #[cfg(test)]
 mod support;

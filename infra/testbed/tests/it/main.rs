@@ -20,6 +20,7 @@ mod share;
 mod share_change;
 mod slack_away;
 mod slack_canary;
+mod socket_mode;
 mod support;
 mod traces;
 mod up;
