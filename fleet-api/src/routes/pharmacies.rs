@@ -32,6 +32,7 @@ pub struct PharmacyView {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[derive(Default)]
+#[expect(clippy::option_option, reason = "null takes away, and what is not there stays")]
 pub struct PharmacyEdit {
     #[serde(deserialize_with = "told")]
     #[schema(value_type = String, required = false)]
@@ -54,6 +55,7 @@ pub struct PharmacyEdit {
 }
 
 /// Null is something other than nothing here.
+#[expect(clippy::option_option, reason = "null takes away, and what is not there stays")]
 fn told<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
