@@ -1,6 +1,6 @@
 //! Many large uploads at once, and what memory a process took meanwhile. Nothing is held whole on this side either.
 
-use std::{fs, iter};
+use std::{fs, iter, time::Duration};
 
 use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::Testbed;
 
 const CHUNK: usize = 64 * 1024;
+/// As long as the API itself takes.
+const IN_TIME: Duration = Duration::from_mins(20);
 
 /// Sends so many uploads of so many bytes, all at once; `who` answers the thing that sends the one of that number, and
 /// its bearer token.
@@ -39,6 +41,7 @@ pub async fn upload(
             .header(PATH_HEADER, URL_SAFE_NO_PAD.encode(path))
             .header(OBSERVED_AT_HEADER, "2026-11-22T00:00:00Z")
             .header(SEQUENCE_HEADER, number + 1)
+            .timeout(IN_TIME)
             .body(Body::wrap_stream(body));
         puts.push(async move { anyhow::Ok(put.send().await?.error_for_status()?) });
     }
