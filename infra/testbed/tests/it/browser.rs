@@ -9,10 +9,12 @@ async fn bed() -> Testbed {
     tls_provider();
     // Whoever gives a box another fixed address needs somebody who agrees.
     let bed = Testbed::for_test_with_approval(1, "static_address").await.unwrap();
-    // Then a form has something to show.
-    let path = format!("/v1/devices/{}/lan", bed.boxes[0].thing);
-    until("the box has reported", BOUND, || async {
-        Ok((bed.api.get(&path).await?["reported"] != Value::Null).then_some(()))
+    // Then a form has something to show, and the box is known to be there.
+    let path = format!("/v1/devices/{}", bed.boxes[0].thing);
+    until("the box is online and has reported", BOUND, || async {
+        let online = bed.api.get(&path).await?["online"] == true;
+        let reported = bed.api.get(&format!("{path}/lan")).await?["reported"] != Value::Null;
+        Ok((online && reported).then_some(()))
     })
     .await
     .unwrap();
@@ -122,7 +124,7 @@ async fn a_new_password_is_shown_once_and_not_in_slack() {
     let operator = Browser::open(&bed, "operator", &channel).await;
 
     operator.command(&format!("/rece status {thing}")).await;
-    operator.sees(".message.ephemeral", "オンライン").await;
+    operator.sees(".message.ephemeral", "の状態").await;
     operator.shoot("status").await;
     operator.click(".message.ephemeral button", "共有フォルダの新しいパスワード").await;
     operator.click(".modal button", "ページを開く").await;
