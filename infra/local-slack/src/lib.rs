@@ -1,8 +1,8 @@
 //! Slack on a laptop: one workspace with one app, over Slack's own protocols.
 //!
 //! The app talks to the Web API (`api`), which refuses what Slack refuses (`blockkit`); Slack talks to
-//! the app with signed requests (`deliver`, `payload`), or over its own WebSockets (`socket`), for what people do (`act`): they type commands,
-//! press buttons, submit modals. People work it in a browser (`page`); tests drive the same acts over
+//! the app with signed requests (`deliver`, `payload`), or over lines that it opened (`socket`), for what
+//! people do (`act`): they type commands, press buttons, submit modals. People work it in a browser (`page`); tests drive the same acts over
 //! `/_local` (`local`). Everything is kept in memory (`state`) and nothing here knows what the app is for.
 
 mod act;

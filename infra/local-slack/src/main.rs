@@ -28,7 +28,7 @@ struct Flags {
     signing_secret: String,
     #[arg(long, env = "LOCAL_SLACK_BOT_TOKEN", hide_env_values = true)]
     bot_token: String,
-    /// Turns Socket Mode on: the app opens WebSockets with this token, and is sent nothing over HTTP any more.
+    /// Turns Socket Mode on: the app opens lines with this token, and is sent nothing over HTTP any more.
     #[arg(long, env = "LOCAL_SLACK_APP_TOKEN", hide_env_values = true)]
     app_token: Option<String>,
     /// Written once the server answers.

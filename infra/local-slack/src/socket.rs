@@ -1,4 +1,4 @@
-//! Socket Mode: Slack's requests over WebSockets that the app opened, each with a ticket that serves once.
+//! Socket Mode: Slack's requests over lines (web sockets) that the app opened, each with a ticket that serves once.
 //!
 //! Once it is on, nothing goes to the app's addresses any more. A request goes over one line, the lines in
 //! turn; the app acknowledges it by its `envelope_id` within three seconds, or the user reads Slack's failure.

@@ -99,9 +99,9 @@ impl Line {
     }
 }
 
-fn command(test: &TestApp, text: &str, trigger: &str) -> Value {
+fn command(desk: &TestApp, text: &str, trigger: &str) -> Value {
     json!({"team_id": "T1", "api_app_id": "A1", "channel_id": "COPS", "user_id": "UOPERATOR", "command": "/rece",
-        "text": text, "trigger_id": trigger, "response_url": format!("{}/response/1", test.slack.url)})
+        "text": text, "trigger_id": trigger, "response_url": format!("{}/response/1", desk.slack.url)})
 }
 
 #[tokio::test]

@@ -67,10 +67,12 @@ impl Workspace {
             return;
         };
         let id = said["envelope_id"].as_str().unwrap_or_default();
-        match self.sockets.state.lock().waiting.remove(id) {
+        let waiting = self.sockets.state.lock().waiting.remove(id);
+        if let Some(waiting) = waiting {
             // Whoever waited may have given up just now.
-            Some(waiting) => drop(waiting.send(said["payload"].take())),
-            None => tracing::warn!("the app acknowledged what nobody waits for"),
+            let _ = waiting.send(said["payload"].take());
+        } else {
+            tracing::warn!("the app acknowledged what nobody waits for");
         }
     }
 }

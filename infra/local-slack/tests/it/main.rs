@@ -11,6 +11,7 @@ mod files;
 mod modals;
 #[cfg(test)]
 mod signed;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod support;
