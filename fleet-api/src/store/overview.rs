@@ -120,11 +120,11 @@ pub async fn find(db: &mut PgConnection, text: &str, limit: i64) -> sqlx::Result
         Found,
         "with asked as (select folded($1) as text)
          select t.name as thing,
-             (folded(t.name) = asked.text or folded(p.code) = asked.text or p.name_folded = asked.text
+             (t.name_folded = asked.text or p.code_folded = asked.text or p.name_folded = asked.text
               or p.kana_folded = asked.text or p.customer_number = $1) is true as \"is_exact!\"
          from asked, things t left join assignments a on a.thing = t.name and a.to_at is null
          left join pharmacies p using (pharmacy_id)
-         where asked.text <> '' and (strpos(folded(t.name), asked.text) > 0 or strpos(folded(p.code), asked.text) > 0
+         where asked.text <> '' and (strpos(t.name_folded, asked.text) > 0 or strpos(p.code_folded, asked.text) > 0
              or strpos(p.name_folded, asked.text) > 0 or strpos(p.kana_folded, asked.text) > 0
              or p.customer_number = $1)
          order by 2 desc, p.code nulls last, t.name limit $2",
