@@ -80,8 +80,8 @@ async fn slack_is_down_for_a_minute_in_the_middle_of_a_change() {
     let (operator, workspace) = (Operator::named(&bed, "operator"), Workspace(&bed));
     let (change, ts) = trying(&bed, "192.168.10.9/24").await;
 
-    workspace.fault(json!({"kind": "down", "forMs": 60_000})).await;
     let down = tokio::time::Instant::now();
+    workspace.fault(json!({"kind": "down", "forMs": 60_000})).await;
     bed.boxes[0].release("trying").unwrap();
     assert_eq!(ended(&bed, &change).await["state"], "applied");
     let asked = operator.act("command", json!({"command": "/rece", "text": "help"})).await;
