@@ -102,8 +102,12 @@ pub trait Jobs: Clone + Send + Sync + 'static {
     /// Writes a job down. `key` names the request: a replay of it adds nothing and answers false.
     fn enqueue(&self, key: &str, job: &Job) -> impl Future<Output = anyhow::Result<bool>> + Send;
 
-    /// Takes the oldest due job for as long as the lease lasts; no other worker sees it meanwhile.
-    fn take(&self, lease: Duration) -> impl Future<Output = anyhow::Result<Option<TakenJob>>> + Send;
+    /// Takes the oldest due jobs, `most` of them, for as long as the lease lasts; no other worker sees them meanwhile.
+    fn take(
+        &self,
+        lease: Duration,
+        most: usize,
+    ) -> impl Future<Output = anyhow::Result<Vec<TakenJob>>> + Send;
 
     fn finish(&self, job: &TakenJob) -> impl Future<Output = anyhow::Result<()>> + Send;
 

@@ -38,15 +38,17 @@ pub async fn run<P: Ports>(app: SlackApp<P>, stop: CancellationToken) {
         }
         let taken = tokio::select! {
             () = stop.cancelled() => break,
-            taken = app.ports().take(LEASE) => taken,
+            taken = app.ports().take(LEASE, AT_ONCE - running.len()) => taken,
         };
         match taken {
-            Ok(Some(job)) => {
-                let app = app.clone();
-                running.spawn(async move { work(&app, job).await });
+            Ok(jobs) if !jobs.is_empty() => {
+                for job in jobs {
+                    let app = app.clone();
+                    running.spawn(async move { work(&app, job).await });
+                }
                 continue;
             }
-            Ok(None) => {}
+            Ok(_) => {}
             Err(error) => tracing::warn!(error = format!("{error:#}"), "could not look for Slack jobs"),
         }
         tokio::select! {

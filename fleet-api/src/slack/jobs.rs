@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use slack_app::{
     fleet::Jobs,
     job::{Job, TakenJob},
@@ -22,24 +21,25 @@ impl Jobs for Ports {
         Ok(added)
     }
 
-    async fn take(&self, lease: Duration) -> anyhow::Result<Option<TakenJob>> {
+    async fn take(&self, lease: Duration, most: usize) -> anyhow::Result<Vec<TakenJob>> {
         let mut db = self.fleet.db().acquire().await?;
-        let Some(row) = slack_jobs::take(&mut db, lease).await? else {
-            return Ok(None);
-        };
-        match serde_json::from_value(row.job) {
-            Ok(job) => Ok(Some(TakenJob {
-                id: row.job_id,
-                job,
-                age: Duration::try_from_secs_f64(row.age_seconds).unwrap_or_default(),
-                attempt: u32::try_from(row.attempt)?,
-            })),
-            // Written by a newer replica, or by none of ours: it must not stop the others.
-            Err(error) => {
-                slack_jobs::finish(&mut db, row.job_id, row.attempt).await?;
-                Err(error).context("a Slack job cannot be read and was dropped")
+        let mut taken = Vec::new();
+        for row in slack_jobs::take(&mut db, lease, i64::try_from(most)?).await? {
+            match serde_json::from_value(row.job) {
+                Ok(job) => taken.push(TakenJob {
+                    id: row.job_id,
+                    job,
+                    age: Duration::try_from_secs_f64(row.age_seconds).unwrap_or_default(),
+                    attempt: u32::try_from(row.attempt)?,
+                }),
+                // Written by a newer replica, or by none of ours: it must not stop the others.
+                Err(error) => {
+                    tracing::warn!(%error, "a Slack job cannot be read and is dropped");
+                    slack_jobs::finish(&mut db, row.job_id, row.attempt).await?;
+                }
             }
         }
+        Ok(taken)
     }
 
     async fn finish(&self, job: &TakenJob) -> anyhow::Result<()> {

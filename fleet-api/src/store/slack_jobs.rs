@@ -27,19 +27,22 @@ pub async fn add(db: &mut PgConnection, key: &str, job: &Value) -> sqlx::Result<
     Ok(added.rows_affected() == 1)
 }
 
-/// Takes the oldest due job; nobody else gets it before the lease is over.
+/// Takes the oldest due jobs, `most` of them; nobody else gets them before the lease is over. What waits
+/// together is taken by one commit: one a job is more than a disk does in a rush.
 #[tracing::instrument(name = "db.slack_jobs.take", level = "trace", skip_all)]
-pub async fn take(db: &mut PgConnection, lease: Duration) -> sqlx::Result<Option<Row>> {
+pub async fn take(db: &mut PgConnection, lease: Duration, most: i64) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
-        "update slack_jobs set run_at = now() + $1::float8 * interval '1 second', attempts = attempts + 1
-         where job_id = (select job_id from slack_jobs where done_at is null and run_at <= now()
-                         order by run_at limit 1 for update skip locked)
-         returning job_id, job as \"job!\", attempts as attempt,
+        "with due as (select job_id from slack_jobs where done_at is null and run_at <= now()
+                      order by run_at limit $2 for update skip locked)
+         update slack_jobs j set run_at = now() + $1::float8 * interval '1 second', attempts = attempts + 1
+         from due where j.job_id = due.job_id
+         returning j.job_id, job as \"job!\", attempts as attempt,
              extract(epoch from now() - created_at)::float8 as \"age_seconds!\"",
         lease.as_secs_f64(),
+        most,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
 }
 

@@ -95,7 +95,7 @@ fn place() -> Posted {
 }
 
 async fn take_job(ports: &Ports, lease: Duration) -> Option<TakenJob> {
-    Jobs::take(ports, lease).await.unwrap()
+    Jobs::take(ports, lease, 1).await.unwrap().pop()
 }
 
 async fn take_message(ports: &Ports, lease: Duration) -> Option<DueMessage> {
@@ -113,6 +113,25 @@ async fn a_replayed_command_is_one_job(db: PgPool) {
     assert_eq!((taken.job, taken.attempt), (job("first"), 1));
     assert!(taken.age < Duration::from_mins(1));
     assert!(take_job(&ports, LEASE).await.is_none(), "it is in one worker's hands");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_rush_is_taken_together_oldest_first_and_what_cannot_be_read_stops_nobody(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let ports = ports(&api);
+    for name in ["first", "odd", "second", "third"] {
+        ports.enqueue(name, &job(name)).await.unwrap();
+    }
+    let odd = "update slack_jobs set job = '{\"from\": \"another version\"}' where key = 'odd'";
+    sqlx::query(odd).execute(&api.db).await.unwrap();
+
+    let mut names: Vec<Job> =
+        Jobs::take(&ports, LEASE, 3).await.unwrap().into_iter().map(|taken| taken.job).collect();
+
+    names.sort_by_key(|job| *job != self::job("first"));
+    assert_eq!(names, [job("first"), job("second")]);
+    assert_eq!(take_job(&ports, NO_TIME).await.unwrap().job, job("third"));
+    assert_eq!(take_job(&ports, LEASE).await.unwrap().job, job("third"), "the odd one is put away");
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]

@@ -196,8 +196,11 @@ impl Jobs for FakeFleet {
         Ok(new)
     }
 
-    async fn take(&self, _lease: Duration) -> anyhow::Result<Option<TakenJob>> {
-        Ok(self.with(|state| state.jobs.pop_front()))
+    async fn take(&self, _lease: Duration, most: usize) -> anyhow::Result<Vec<TakenJob>> {
+        Ok(self.with(|state| {
+            let count = most.min(state.jobs.len());
+            state.jobs.drain(..count).collect()
+        }))
     }
 
     async fn finish(&self, job: &TakenJob) -> anyhow::Result<()> {

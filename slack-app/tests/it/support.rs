@@ -128,7 +128,9 @@ impl TestApp {
 
     /// Does what the worker would.
     pub async fn work(&self) {
-        while let Some(job) = Jobs::take(&self.fleet, std::time::Duration::from_secs(1)).await.unwrap() {
+        while let Some(job) =
+            Jobs::take(&self.fleet, std::time::Duration::from_secs(1), 1).await.unwrap().pop()
+        {
             slack_app::worker::work(&self.app, job).await;
         }
     }
