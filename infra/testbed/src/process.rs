@@ -62,7 +62,9 @@ impl Program {
         let found =
             here.ancestors().skip(1).take(2).map(|folder| folder.join(program)).find(|path| path.is_file());
         let hint = "run `cargo build --workspace --bins` first";
-        Ok(Self::new(name, found.with_context(|| format!("{program} is not built: {hint}"))?))
+        let found = found.with_context(|| format!("{program} is not built: {hint}"))?;
+        // Its last lines are told when it ends: they shall be what it said, and not where it said that.
+        Ok(Self::new(name, found).env("RUST_LIB_BACKTRACE", "0"))
     }
 
     pub fn path(&self) -> &Path {

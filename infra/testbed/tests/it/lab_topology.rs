@@ -35,7 +35,9 @@ async fn a_box_is_reached_by_the_receipt_computer_and_reaches_the_cloud_over_its
         lab.cloud.set(1, wan).await.unwrap();
         assert!(pharmacy.hub.space().unwrap().run(&call).await.is_err(), "{wan:?}");
         lab.cloud.set(1, Wan::Up).await.unwrap();
-        pharmacy.hub.space().unwrap().run(&call).await.unwrap();
+        // A link that was just plugged in takes a moment.
+        let space = pharmacy.hub.space().unwrap();
+        until("the line is back", BOUND, || async { Ok(space.run(&call).await.ok()) }).await.unwrap();
     }
     assert_eq!(interfaces(), machine);
     lab.stop().await.unwrap();
