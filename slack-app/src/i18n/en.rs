@@ -158,7 +158,7 @@ pub const WORDS: Words = Words {
     cancelled_done: "The change is being cancelled.",
     retry: "Try again",
     approve: "Approve",
-    approve_sure: "Did you check before, after and what it means? Once approved, the change begins.",
+    approve_sure: "Did you check before and after? Once approved, the change begins.",
     approved_done: "Approved.",
     reject: "Reject",
     reject_title: "Reject the change",
