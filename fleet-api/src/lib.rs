@@ -58,6 +58,8 @@ use crate::{
 /// All migrations, compiled in.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
+/// To the database, from one replica.
+const CONNECTIONS: u32 = 16;
 /// A connection that was used this shortly ago is taken to stand still.
 const RESTED: Duration = Duration::from_secs(1);
 /// How often the dispatcher and the housekeeping look without being nudged.
@@ -152,7 +154,12 @@ pub fn database(url: &str) -> anyhow::Result<PgPool> {
     let options: PgConnectOptions = url.parse().context("DATABASE_URL cannot be used")?;
     let options = options.options([("lock_timeout", "2s"), ("statement_timeout", "10s")]);
     let pool = PgPoolOptions::new()
-        .max_connections(16)
+        .max_connections(CONNECTIONS)
+        // All are opened at the start and kept: a login gives way after every few rounds of its hash, and takes
+        // seconds once there is work to do; whoever asked for the connection would wait for all of them.
+        .min_connections(CONNECTIONS)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .acquire_timeout(Duration::from_secs(5))
         // Whether a connection still stands is asked of those that rested: for the others it is one more
         // way to the database and back.
