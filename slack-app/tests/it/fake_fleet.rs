@@ -41,6 +41,7 @@ pub struct State {
     pub down: bool,
     pub messages: VecDeque<DueMessage>,
     pub shown: Vec<(i64, Posted)>,
+    pub pauses: Vec<Duration>,
     pub message_retries: Vec<Duration>,
     pub given_up: Vec<i64>,
     pub placed: Vec<Posted>,
@@ -233,11 +234,12 @@ impl Outbox for FakeFleet {
         message: &DueMessage,
         posted: &Posted,
         told: usize,
-        _pause: Duration,
+        pause: Duration,
     ) -> anyhow::Result<()> {
         self.with(|state| {
             state.shown.push((message.revision, posted.clone()));
             state.told.push(told);
+            state.pauses.push(pause);
         });
         Ok(())
     }

@@ -50,6 +50,8 @@ async fn a_change_is_posted_once_and_then_edited() {
     assert!(edited["text"].as_str().unwrap().contains("反映済み"));
     let shown = test.fleet.with(|state| state.shown.clone());
     assert_eq!(shown, [(1, place()), (3, place())]);
+    // What comes meanwhile goes into one edit.
+    assert_eq!(test.fleet.with(|state| state.pauses.clone()), [std::time::Duration::from_secs(3); 2]);
 }
 
 #[tokio::test]
