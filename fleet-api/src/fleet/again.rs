@@ -74,7 +74,7 @@ impl Fleet {
         // Read under the lock: it may have been closed meanwhile.
         let old = self.story(db, id).await?;
         if let Some(open) = store::changes::open_of(db, &thing).await?.pop() {
-            return Err(ApiError::ChangeOpen(open.into_change()?.change_id));
+            return Err(ApiError::ChangeOpen(open.change_id));
         }
         let after = match what {
             Again::Retry if old.state == ChangeState::Applied => {
@@ -142,8 +142,7 @@ impl Fleet {
 /// What the box was last seen to accept before `old`, else what ran when that was asked for.
 async fn before(db: &mut PgConnection, old: &Change) -> Result<Settings, ApiError> {
     let applied = store::changes::last_applied_before(db, &old.thing, old.seq).await?;
-    let applied = applied.map(store::changes::Row::into_change).transpose()?.and_then(|change| change.after);
-    let settings = applied.or_else(|| old.before.clone());
+    let settings = applied.and_then(|change| change.after).or_else(|| old.before.clone());
     let settings = settings.ok_or_else(|| ApiError::NothingToRevertTo(old.change_id.clone()))?;
     // Its window was for its own night.
     Ok(Settings { window: None, ..settings })

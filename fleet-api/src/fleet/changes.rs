@@ -107,7 +107,6 @@ impl Fleet {
             return Err(ApiError::EtagMismatch);
         }
         let open = store::changes::open_of(db, thing).await?;
-        let open: Vec<Change> = store::changes::Row::into_changes(open)?;
         if let Some(newest) = open.last()
             && !supersede
         {
@@ -125,8 +124,7 @@ impl Fleet {
     /// Newest first, without their steps.
     pub async fn changes(&self, filter: &store::changes::Filter) -> Result<Vec<Change>, ApiError> {
         let mut db = self.db().acquire().await?;
-        let rows = store::changes::list(&mut db, filter).await?;
-        Ok(store::changes::Row::into_changes(rows)?)
+        Ok(store::changes::list(&mut db, filter).await?)
     }
 
     /// The thing's settings as wished and as reported, with their `ETag`.
@@ -209,9 +207,7 @@ impl Fleet {
         db: &mut PgConnection,
         thing: &ThingName,
     ) -> Result<Option<Settings>, ApiError> {
-        let applied = store::changes::last_applied(db, thing).await?;
-        let applied =
-            applied.map(store::changes::Row::into_change).transpose()?.and_then(|change| change.after);
+        let applied = store::changes::last_applied(db, thing).await?.and_then(|change| change.after);
         let reported = things::reported(db, thing).await?;
         Ok(match (reported, applied) {
             (Some(reported), applied) => Some(Settings {
@@ -231,12 +227,11 @@ impl Fleet {
         let device = device.ok_or_else(|| ApiError::UnknownThing(thing.clone()))?;
         let wished = store::changes::open_of(db, thing).await?.pop();
         let wished = match wished {
-            Some(row) => Some(row),
+            Some(open) => Some(open),
             None => store::changes::last_applied(db, thing).await?,
         };
         let desired = match wished {
-            Some(row) => {
-                let change = row.into_change()?;
+            Some(change) => {
                 let mut desired = json!(change.asked_for()?.clone().without_secrets());
                 desired["schema"] = json!(device_model::shadow::SCHEMA);
                 desired["changeId"] = json!(change.change_id);
@@ -263,9 +258,10 @@ pub(super) async fn with_steps(db: &mut PgConnection, row: store::changes::Row) 
     Ok(change)
 }
 
-fn etag(lan: &Value) -> String {
+/// Of all that is shown.
+pub(super) fn etag(shown: &Value) -> String {
     use sha2::Digest;
-    let hash = sha2::Sha256::digest(lan.to_string());
+    let hash = sha2::Sha256::digest(shown.to_string());
     format!("\"{}\"", hex::encode(&hash[..16]))
 }
 

@@ -158,7 +158,7 @@ async fn settle(
     now: DateTime<Utc>,
 ) -> Result<(), ApiError> {
     let by = Actor::thing(thing.as_str(), None);
-    let open = open_changes(db, thing).await?;
+    let open = store::changes::open_of(db, thing).await?;
     let known = known(db, thing, reported).await?;
     let mut one_is_ahead = false;
     for change in &open {
@@ -179,7 +179,7 @@ async fn settle(
         }
     }
     // What is left is in the order of asking; only the first can be on the box.
-    let Some(first) = open_changes(db, thing).await?.into_iter().next() else {
+    let Some(first) = store::changes::open_of(db, thing).await?.into_iter().next() else {
         return Ok(());
     };
     let trial = reported.trial.as_ref().filter(|trial| trial.change_id == first.change_id);
@@ -213,11 +213,6 @@ async fn note_sent(
         store::changes::set_shadow_version(db, &change.change_id, version).await?;
     }
     dispatch::mark_sent(fleet, db, change).await
-}
-
-async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {
-    let rows = store::changes::open_of(db, thing).await?;
-    Ok(store::changes::Row::into_changes(rows)?)
 }
 
 /// The verdict's step: by both clocks.

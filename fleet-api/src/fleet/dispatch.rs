@@ -248,8 +248,7 @@ async fn close_unseen(fleet: &Fleet, thing: &ThingName, changes: &[Change]) -> R
 /// Under the thing's lock, oldest first.
 async fn open_changes(db: &mut PgConnection, thing: &ThingName) -> Result<Vec<Change>, ApiError> {
     things::lock(db, thing).await?;
-    let rows = store::changes::open_of(db, thing).await?;
-    Ok(store::changes::Row::into_changes(rows)?)
+    Ok(store::changes::open_of(db, thing).await?)
 }
 
 /// What stands in the shadow for a change.

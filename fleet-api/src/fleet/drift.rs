@@ -28,11 +28,10 @@ pub(super) async fn judge(
     reported: &Reported,
     now: DateTime<Utc>,
 ) -> Result<(), ApiError> {
-    let Some(row) = store::changes::last_applied(db, thing).await? else {
+    let Some(applied) = store::changes::last_applied(db, thing).await? else {
         // Nobody has ever asked for anything: whatever it runs is right.
         return Ok(());
     };
-    let applied = row.into_change()?;
     let asked = applied.asked_for()?;
     let drifts = is_another(asked, reported);
     if !things::set_drift(db, thing, drifts, now).await? {

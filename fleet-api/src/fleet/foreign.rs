@@ -37,7 +37,6 @@ pub(super) async fn judge(
     now: DateTime<Utc>,
 ) -> Result<(), ApiError> {
     let last = store::changes::last_handed_over(db, thing).await?;
-    let last = last.map(store::changes::Row::into_change).transpose()?;
     match is_ours(shadow, last.as_ref())? {
         None => Ok(()),
         Some(true) => Ok(things::clear_foreign_desired(db, thing).await?),
@@ -113,15 +112,13 @@ async fn write_back(
     now: DateTime<Utc>,
     not_before: DateTime<Utc>,
 ) -> Result<(), ApiError> {
-    let rows = store::changes::open_of(db, thing).await?;
-    let open: Vec<Change> = store::changes::Row::into_changes(rows)?;
+    let open = store::changes::open_of(db, thing).await?;
     let wanted = open.iter().rfind(|change| change.withdrawing.is_none());
     if wanted.is_some_and(|wanted| !wanted.handed_over) {
         // It is about to be written anyway.
         return Ok(());
     }
     let applied = store::changes::last_applied(db, thing).await?;
-    let applied = applied.map(store::changes::Row::into_change).transpose()?;
     let running = fleet.running(db, thing).await?;
     let after =
         wanted.or(applied.as_ref()).and_then(|change| change.after.clone()).or_else(|| running.clone());

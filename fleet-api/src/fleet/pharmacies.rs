@@ -2,12 +2,11 @@
 
 use device_model::fault::{FaultCode, Faults};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use sqlx::Acquire;
 
 use crate::{
     error::ApiError,
-    fleet::{Fleet, actor::Actor, audit::Entry, device::Pharmacy},
+    fleet::{Fleet, actor::Actor, audit::Entry, changes, device::Pharmacy},
     store::{self, audit_entries, pharmacies},
 };
 
@@ -66,7 +65,7 @@ impl Fleet {
         let db = tx.acquire().await?;
         let before = pharmacies::hold(db, code).await?;
         let before = before.ok_or_else(|| ApiError::UnknownPharmacy(code.to_owned()))?;
-        if if_match.is_some_and(|wanted| !super::changes::etag_matches(wanted, &before.etag())) {
+        if if_match.is_some_and(|wanted| !changes::etag_matches(wanted, &before.etag())) {
             return Err(ApiError::EtagMismatch);
         }
         let after = edit.of(before.clone());
@@ -115,8 +114,7 @@ impl Edit {
 impl Pharmacy {
     /// Of everything that is known of it.
     pub fn etag(&self) -> String {
-        let all = json!([self.code, fields(self).map(|(_, text)| text)]);
-        format!("\"{}\"", hex::encode(&Sha256::digest(all.to_string())[..16]))
+        changes::etag(&json!([self.code, fields(self).map(|(_, text)| text)]))
     }
 }
 

@@ -183,7 +183,6 @@ async fn reopen(
     now: DateTime<Utc>,
 ) -> Result<(), ApiError> {
     let before = store::changes::open_of(db, thing).await?;
-    let before: Vec<Change> = store::changes::Row::into_changes(before)?;
     let change = write_down(fleet, db, thing, found, now).await?;
     store::changes::set_shadow_version(db, &change.change_id, version).await?;
     let on_the_way: Vec<_> = before.iter().filter(|change| change.handed_over).collect();

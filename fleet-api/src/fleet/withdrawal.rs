@@ -100,7 +100,7 @@ impl Fleet {
         // The box may have what is being taken back: unless something newer waits already, it has to
         // be given what ran before.
         let open = store::changes::open_of(db, &change.thing).await?;
-        if !open.is_empty() && open.iter().all(|row| row.withdrawing.is_some()) {
+        if !open.is_empty() && open.iter().all(|open| open.withdrawing.is_some()) {
             // A box that never said what it runs has nothing to go back to: the dispatcher empties
             // its shadow, or asks for it once the box has spoken.
             self.restore(db, change, reason, now).await?;

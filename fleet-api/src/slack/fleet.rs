@@ -113,7 +113,7 @@ impl slack_app::fleet::Fleet for Ports {
     async fn changes(&self, which: Which, limit: usize) -> anyhow::Result<Vec<ChangeStory>> {
         let limit = i64::try_from(limit)?;
         let mut db = self.fleet.db().acquire().await?;
-        let rows = match which {
+        let changes = match which {
             Which::Of(thing) => {
                 let thing = Some(thing.to_string());
                 let filter = store::changes::Filter { thing, limit, ..store::changes::Filter::default() };
@@ -123,7 +123,7 @@ impl slack_app::fleet::Fleet for Ports {
             Which::Unapproved => overview::unapproved(&mut db, limit).await?,
         };
         drop(db);
-        self.stories(store::changes::Row::into_changes(rows)?).await
+        self.stories(changes).await
     }
 
     async fn cancel(&self, by: &SlackUser, id: &ChangeId, reason: Option<&str>) -> Result<(), Refusal> {
@@ -200,7 +200,7 @@ impl Ports {
         let mut db = self.fleet.db().acquire().await?;
         let applied = store::changes::last_applied(&mut db, thing).await?;
         let applied = match applied {
-            Some(row) => Some(self.fleet.story(&mut db, &row.change_id.parse()?).await?),
+            Some(change) => Some(self.fleet.story(&mut db, &change.change_id).await?),
             None => None,
         };
         let applied_at = applied.as_ref().and_then(|change| change.steps.last()).map(|step| step.at);

@@ -95,7 +95,7 @@ impl Row {
     }
 
     /// In the same order; one that cannot be read fails all.
-    pub fn into_changes(rows: Vec<Self>) -> sqlx::Result<Vec<Change>> {
+    pub(super) fn into_changes(rows: Vec<Self>) -> sqlx::Result<Vec<Change>> {
         rows.into_iter().map(Self::into_change).collect()
     }
 }
@@ -164,8 +164,8 @@ pub async fn by_key(db: &mut PgConnection, requested_by: &str, key: &str) -> sql
 
 /// The thing's changes that are not closed, oldest first. The caller holds the thing's lock.
 #[tracing::instrument(name = "db.changes.open_of", skip_all, fields(thing.name = %thing))]
-pub async fn open_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
+pub async fn open_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Vec<Change>> {
+    let rows = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -173,15 +173,14 @@ pub async fn open_of(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<V
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.closed_at is null order by c.seq",
         thing.as_str(),
-    )
-    .fetch_all(db)
-    .await
+    );
+    Row::into_changes(rows.fetch_all(db).await?)
 }
 
 /// What the box was last seen to accept.
 #[tracing::instrument(name = "db.changes.last_applied", skip_all, fields(thing.name = %thing))]
-pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Row>> {
-    sqlx::query_as!(
+pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Change>> {
+    let row = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -190,9 +189,8 @@ pub async fn last_applied(db: &mut PgConnection, thing: &ThingName) -> sqlx::Res
          where c.thing = $1 and c.state = 'applied' and (c.handed_over_at is not null or not c.recovered)
          order by c.seq desc limit 1",
         thing.as_str(),
-    )
-    .fetch_optional(db)
-    .await
+    );
+    row.fetch_optional(db).await?.map(Row::into_change).transpose()
 }
 
 /// What the box was last seen to accept before the change `seq`.
@@ -201,8 +199,8 @@ pub async fn last_applied_before(
     db: &mut PgConnection,
     thing: &ThingName,
     seq: i64,
-) -> sqlx::Result<Option<Row>> {
-    sqlx::query_as!(
+) -> sqlx::Result<Option<Change>> {
+    let row = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -212,15 +210,14 @@ pub async fn last_applied_before(
            and c.seq < $2 order by c.seq desc limit 1",
         thing.as_str(),
         seq,
-    )
-    .fetch_optional(db)
-    .await
+    );
+    row.fetch_optional(db).await?.map(Row::into_change).transpose()
 }
 
 /// The newest change that was to go into the thing's shadow, open or not.
 #[tracing::instrument(name = "db.changes.last_handed_over", skip_all, fields(thing.name = %thing))]
-pub async fn last_handed_over(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Row>> {
-    sqlx::query_as!(
+pub async fn last_handed_over(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<Option<Change>> {
+    let row = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -228,15 +225,14 @@ pub async fn last_handed_over(db: &mut PgConnection, thing: &ThingName) -> sqlx:
          from lan_changes c left join pharmacies p using (pharmacy_id)
          where c.thing = $1 and c.handed_over_at is not null order by c.seq desc limit 1",
         thing.as_str(),
-    )
-    .fetch_optional(db)
-    .await
+    );
+    row.fetch_optional(db).await?.map(Row::into_change).transpose()
 }
 
 /// Newest first.
 #[tracing::instrument(name = "db.changes.list", skip_all)]
-pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
+pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Change>> {
+    let rows = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -252,9 +248,8 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Ro
         filter.open,
         filter.before,
         filter.limit,
-    )
-    .fetch_all(db)
-    .await
+    );
+    Row::into_changes(rows.fetch_all(db).await?)
 }
 
 /// Takes an open change to `state`; false: it is closed already, and stays as it is.

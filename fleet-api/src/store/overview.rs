@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use device_model::thing_name::ThingName;
 use sqlx::PgConnection;
 
-use crate::store::{changes::Row, presence::DEBOUNCE};
+use crate::{
+    fleet::change::Change,
+    store::{changes::Row, presence::DEBOUNCE},
+};
 
 /// A box at a glance.
 pub struct Glance {
@@ -72,8 +75,8 @@ pub async fn drifted(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Stri
 
 /// Changes that are not closed, and those that ended without effect as the last of their box; newest first.
 #[tracing::instrument(name = "db.overview.pending", skip_all)]
-pub async fn pending(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
+pub async fn pending(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Change>> {
+    let rows = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -84,15 +87,14 @@ pub async fn pending(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Row>
                and not exists (select from lan_changes newer where newer.thing = c.thing and newer.seq > c.seq)
          order by c.seq desc limit $1",
         limit,
-    )
-    .fetch_all(db)
-    .await
+    );
+    Row::into_changes(rows.fetch_all(db).await?)
 }
 
 /// Changes that wait for approval, the oldest first: it has waited longest.
 #[tracing::instrument(name = "db.overview.unapproved", skip_all)]
-pub async fn unapproved(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
+pub async fn unapproved(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Change>> {
+    let rows = sqlx::query_as!(
         Row,
         "select c.change_id, c.seq, c.thing, p.code as \"pharmacy?\", c.state, c.withdrawing, c.before, c.after,
                 c.requested_by, c.approved_by, c.reason, c.ticket, c.replaces, c.shadow_version, c.request_hash,
@@ -101,9 +103,8 @@ pub async fn unapproved(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<R
          where c.closed_at is null and w.approved_at is null
          order by c.seq limit $1",
         limit,
-    )
-    .fetch_all(db)
-    .await
+    );
+    Row::into_changes(rows.fetch_all(db).await?)
 }
 
 /// Names of pharmacies by their codes.
