@@ -84,6 +84,11 @@ pub struct EventsConfig {
     pub destination_arn: String,
 }
 
+/// 32 bytes in base64, as keys are given here.
+pub fn key(text: &str) -> Option<[u8; 32]> {
+    STANDARD.decode(text).ok()?.try_into().ok()
+}
+
 /// Everything that is wrong with the configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigFaults(pub Vec<String>);
@@ -208,8 +213,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
     }
 
     fn key(&mut self, name: &str) -> Option<[u8; 32]> {
-        let text = self.want(name)?;
-        let key = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        let key = key(&self.want(name)?);
         if key.is_none() {
             self.faults.push(format!("{name} is not 32 bytes in base64"));
         }

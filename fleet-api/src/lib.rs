@@ -71,7 +71,7 @@ const EVERY_TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Serves until a signal comes.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let fleet = connect(&config).await?;
+    let fleet = connect(&config, CONNECTIONS).await?;
     // First of all: AWS confirms the rules' destination by a call to us, and what comes early can wait here.
     let listener = bind(config.listen).await?;
     let stop = CancellationToken::new();
@@ -112,11 +112,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// The fleet on its real foundations.
-pub async fn connect(config: &Config) -> anyhow::Result<Fleet> {
+/// The fleet on its real foundations; `ready` as for [`database`].
+pub async fn connect(config: &Config, ready: u32) -> anyhow::Result<Fleet> {
     let aws = clients::load().await;
     let parts = Parts {
-        db: database(&config.database_url)?,
+        db: database(&config.database_url, ready)?,
         clock: Arc::new(SystemClock),
         shadows: Arc::new(clients::shadows(&aws)),
         things: Arc::new(clients::things(&aws)),
@@ -148,16 +148,16 @@ pub fn audit(config: &AuditConfig, bucket: &str, aws: &aws_config::SdkConfig) ->
     })
 }
 
-/// Connects when it is first needed: an API whose database is away says so at /readyz. Slack gives up
-/// after three seconds, so nobody waits longer for a lock.
-pub fn database(url: &str) -> anyhow::Result<PgPool> {
+/// Opens so many connections soon, and more when they are needed: an API whose database is away says so at
+/// /readyz. Slack gives up after three seconds, so nobody waits longer for a lock.
+pub fn database(url: &str, ready: u32) -> anyhow::Result<PgPool> {
     let options: PgConnectOptions = url.parse().context("DATABASE_URL cannot be used")?;
     let options = options.options([("lock_timeout", "2s"), ("statement_timeout", "10s")]);
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
-        // All are opened at the start and kept: a login gives way after every few rounds of its hash, and takes
-        // seconds once there is work to do; whoever asked for the connection would wait for all of them.
-        .min_connections(CONNECTIONS)
+        // Whoever serves has all of them ready, and they are kept: a login gives way after every few rounds of its
+        // hash, and takes seconds once there is work to do, for which whoever needs the connection would wait.
+        .min_connections(ready)
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(Duration::from_secs(5))

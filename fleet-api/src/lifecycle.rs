@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
+    time::{Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,13 @@ pub async fn stop_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// For a loop: at once and then every so often, and not faster to make up for a pass that took long.
+pub fn ticks(every: Duration) -> Interval {
+    let mut timer = tokio::time::interval(every);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
 }
 
 /// Waits for the signal or for the first task that ends, then stops the others.

@@ -39,10 +39,7 @@ pub fn things(config: &SdkConfig) -> aws_sdk_iot::Client {
 /// A body comes as fast as a cellular line brings it, and cannot be sent twice: no operation
 /// time-out, no stalled-stream check and no retry here; the upload route keeps the time.
 pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
-    let builder = aws_sdk_s3::config::Builder::from(config)
-        .force_path_style(config.endpoint_url().is_some())
-        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(aws_sdk_s3::config::ResponseChecksumValidation::WhenRequired)
+    let builder = s3_builder(config)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).build());
@@ -51,10 +48,13 @@ pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
 
 /// S3 for what is small: checkpoints of the audit log, lists, metadata.
 pub fn s3_brisk(config: &SdkConfig) -> aws_sdk_s3::Client {
-    let builder = aws_sdk_s3::config::Builder::from(config)
+    aws_sdk_s3::Client::from_conf(s3_builder(config).timeout_config(brisk()).build())
+}
+
+/// Checksums are ours to give; a local S3 has no name of its own for each bucket.
+fn s3_builder(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::from(config)
         .force_path_style(config.endpoint_url().is_some())
         .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(aws_sdk_s3::config::ResponseChecksumValidation::WhenRequired)
-        .timeout_config(brisk());
-    aws_sdk_s3::Client::from_conf(builder.build())
 }

@@ -84,7 +84,7 @@ pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCo
         }
         Command::PublicKey => println!("{}", STANDARD.encode(aside(settings).await?.1.keys.public())),
         Command::Restored { reason } => {
-            let fleet = fleet_api::connect(&Config::load(settings)?).await?;
+            let fleet = fleet_api::connect(&Config::load(settings)?, 0).await?;
             match fleet.restored(&Actor::cli(), &reason).await? {
                 Some(lost) => {
                     println!("rows {} to {} were lost; the log goes on", lost.lost_from, lost.lost_to);
@@ -98,7 +98,7 @@ pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCo
 
 async fn print_log(what: Export, settings: &Settings) -> anyhow::Result<()> {
     let format = Format::parse(&what.format).context("the format must be csv or jsonl")?;
-    let db = fleet_api::database(&settings.want("DATABASE_URL")?)?;
+    let db = fleet_api::database(&settings.want("DATABASE_URL")?, 0)?;
     let filter = Filter { thing: what.thing, change_id: what.change, after: what.after };
     let (by, now) = (Actor::cli(), SystemClock.now());
     let pieces = export::take(&db, &by, now, format, filter).await?;
@@ -114,5 +114,8 @@ async fn print_log(what: Export, settings: &Settings) -> anyhow::Result<()> {
 async fn aside(settings: &Settings) -> anyhow::Result<(PgPool, Audit)> {
     let config = Aside::read(|name| settings.get(name))?;
     let aws = clients::load().await;
-    Ok((fleet_api::database(&config.database_url)?, fleet_api::audit(&config.audit, &config.bucket, &aws)?))
+    Ok((
+        fleet_api::database(&config.database_url, 0)?,
+        fleet_api::audit(&config.audit, &config.bucket, &aws)?,
+    ))
 }

@@ -23,7 +23,7 @@ pub enum Command {
 
 #[expect(clippy::print_stdout, reason = "what was asked for on the command line is answered there")]
 pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
-    let fleet = fleet_api::connect(&Config::load(settings)?).await?;
+    let fleet = fleet_api::connect(&Config::load(settings)?, 0).await?;
     match command {
         Command::Register { thing, pharmacy } => {
             let made = fleet.register(&thing, pharmacy.as_deref(), &Actor::cli()).await?;

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use fleet_api::{
     aws::{archive::S3Archive, clients},
     clock::{Clock, SystemClock},
+    config,
     fleet::{ledger, sealing::PathKeys},
     settings::Settings,
 };
@@ -27,10 +27,10 @@ pub enum Command {
 pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
     let Command::Rebuild { since } = command;
     let (url, bucket) = (settings.want("DATABASE_URL")?, settings.want("PRESCRIPTION_BUCKET")?);
-    let key = STANDARD.decode(settings.want("RECEHUB_PATH_KEY")?).ok().and_then(|key| key.try_into().ok());
-    let key: [u8; 32] = key.context("RECEHUB_PATH_KEY is not 32 bytes in base64")?;
+    let key = config::key(&settings.want("RECEHUB_PATH_KEY")?);
+    let key = key.context("RECEHUB_PATH_KEY is not 32 bytes in base64")?;
     let archive = S3Archive { client: clients::s3_brisk(&clients::load().await), bucket };
-    let (db, keys) = (fleet_api::database(&url)?, PathKeys::derive(&key));
+    let (db, keys) = (fleet_api::database(&url, 0)?, PathKeys::derive(&key));
     let rebuilt = ledger::rebuild(&db, &archive, &keys, since, SystemClock.now()).await?;
     println!("{} rows restored, {} were there", rebuilt.restored, rebuilt.present);
     for key in &rebuilt.unusable {

@@ -35,7 +35,7 @@ pub enum Command {
 
 #[expect(clippy::print_stdout, reason = "what was asked for on the command line is answered there")]
 pub async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
-    let db = fleet_api::database(&settings.want("DATABASE_URL")?)?;
+    let db = fleet_api::database(&settings.want("DATABASE_URL")?, 0)?;
     let (by, now) = (Actor::cli(), SystemClock.now());
     match command {
         Command::Create { name, scope, days } => {

@@ -1,9 +1,8 @@
 //! How the audit log is signed and kept.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 
-use super::{ConfigFaults, Reader};
+use super::{ConfigFaults, Reader, key};
 
 /// What the law asks for, in days; the log and the ledger are kept for five years by default.
 const SHORTEST: i64 = 3 * 366;
@@ -60,8 +59,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
     fn former(&mut self) -> Option<Vec<[u8; 32]>> {
         let text = self.given("RECEHUB_AUDIT_FORMER_KEYS").unwrap_or_default();
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        let keys: Option<Vec<[u8; 32]>> =
-            words.map(|word| STANDARD.decode(word).ok()?.try_into().ok()).collect();
+        let keys: Option<Vec<[u8; 32]>> = words.map(key).collect();
         if keys.is_none() {
             self.faults
                 .push("RECEHUB_AUDIT_FORMER_KEYS are not public keys of 32 bytes in base64".to_owned());
@@ -72,6 +70,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
     use super::*;
 
     fn read(name: &str, value: &str) -> Result<Aside, ConfigFaults> {

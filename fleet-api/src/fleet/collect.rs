@@ -24,6 +24,7 @@ use crate::{
         change::{Change, Step, Withdrawing},
         dispatch, drift, foreign, recovered, status,
     },
+    lifecycle::ticks,
     store::{self, things},
 };
 
@@ -37,8 +38,7 @@ pub async fn run(
     all_within: Duration,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut timer = tokio::time::interval(every);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = ticks(every);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -24,6 +24,7 @@ use crate::{
         change::{Change, Step, Withdrawing},
         collect,
     },
+    lifecycle::ticks,
     store::{self, things},
 };
 
@@ -37,8 +38,7 @@ const IN_TIME: Duration = Duration::from_secs(25);
 
 /// Runs passes: when nudged and every so often.
 pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut timer = tokio::time::interval(every);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = ticks(every);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     error::ApiError,
     fleet::{Fleet, collect, status},
+    lifecycle::ticks,
     store::{feed, leadership, nonces, sessions},
 };
 
@@ -47,8 +48,7 @@ impl Fleet {
 
 /// Housekeeping that one replica does: sees to the rules' destination, and forgets what has expired.
 pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut timer = tokio::time::interval(every);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = ticks(every);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     error::ApiError,
     fleet::{Fleet, actor::Actor, audit::Entry},
+    lifecycle::ticks,
     store::{audit_entries, leadership, presence, takeovers},
 };
 
@@ -109,8 +110,7 @@ fn is_reason(text: &str) -> bool {
 
 /// Reads the index at once and then every so often, on one replica.
 pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut timer = tokio::time::interval(every);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = ticks(every);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

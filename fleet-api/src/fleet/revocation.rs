@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     error::ApiError,
     fleet::{Fleet, actor::Actor, audit::Entry},
+    lifecycle::ticks,
     store::{audit_entries, certificates, leadership, sessions, things},
 };
 
@@ -70,12 +71,7 @@ pub async fn run(
     sweep_every: Duration,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let timer = |every| {
-        let mut timer = tokio::time::interval(every);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        timer
-    };
-    let (mut tell, mut look) = (timer(tell_every), timer(sweep_every));
+    let (mut tell, mut look) = (ticks(tell_every), ticks(sweep_every));
     let telling = async {
         loop {
             tell.tick().await;

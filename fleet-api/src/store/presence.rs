@@ -24,9 +24,9 @@ pub struct Event {
     pub reason: Option<String>,
 }
 
-/// Takes an event in; false: something newer is known, or there is no such thing.
+/// Takes an event in, unless something newer is known.
 #[tracing::instrument(name = "db.presence.take", skip_all, fields(thing.name = %thing))]
-pub async fn take(db: &mut PgConnection, thing: &ThingName, event: &Event) -> sqlx::Result<bool> {
+pub async fn take(db: &mut PgConnection, thing: &ThingName, event: &Event) -> sqlx::Result<()> {
     // Of one connection the disconnect is the later one, whenever it comes in. A lower version is a newer
     // connection only long after the one that is known. What was read from the index has no version.
     let taken = sqlx::query!(
@@ -48,7 +48,8 @@ pub async fn take(db: &mut PgConnection, thing: &ThingName, event: &Event) -> sq
         event.reason,
         COUNTED_ANEW.as_seconds_f64(),
     );
-    Ok(taken.execute(db).await?.rows_affected() == 1)
+    taken.execute(db).await?;
+    Ok(())
 }
 
 /// Takes in what the index knows and we do not; answers how many boxes that told something new of.

@@ -142,7 +142,7 @@ async fn a_thing_is_left_to_the_replica_that_has_it_until_its_lease_is_over(db: 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn nobody_waits_for_a_lock_longer_than_slack_waits_for_us(db: PgPool) {
     let url = sqlx::ConnectOptions::to_url_lossy(&*db.connect_options());
-    let pool = fleet_api::database(url.as_str()).unwrap();
+    let pool = fleet_api::database(url.as_str(), 0).unwrap();
 
     let lock: String = sqlx::query_scalar("show lock_timeout").fetch_one(&pool).await.unwrap();
     let statement: String = sqlx::query_scalar("show statement_timeout").fetch_one(&pool).await.unwrap();

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use sqlx::Acquire;
-use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{chain::Chainer, checkpoint, seal};
 use crate::{
     fleet::Fleet,
+    lifecycle::ticks,
     store::{leadership, retention},
 };
 
@@ -75,12 +75,6 @@ pub async fn run(fleet: Fleet, stop: CancellationToken) -> anyhow::Result<()> {
         () = keeping => {}
     }
     Ok(())
-}
-
-fn ticks(every: Duration) -> Interval {
-    let mut timer = interval(every);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    timer
 }
 
 /// What one pass dropped.
