@@ -27,7 +27,7 @@ pub type Values = BTreeMap<String, String>;
 pub struct Form {
     pub draft: LanDraft,
     /// None: it stays as it is.
-    pub share: Option<ShareSettings>,
+    pub share: Option<ShareChange>,
     /// None: at once.
     pub window: Option<WindowDraft>,
     pub reason: String,
@@ -94,7 +94,7 @@ impl Form {
     }
 
     /// What was typed of a share, if that is another than today's. Its password is not among it.
-    fn share(&mut self, values: &Values, today: &ShareSettings) -> Option<ShareSettings> {
+    fn share(&mut self, values: &Values, today: &ShareSettings) -> Option<ShareChange> {
         let given = |name| values.get(name).map(|text| text.trim().to_owned());
         let draft = ShareDraft {
             name: given(field::SHARE).or_else(|| Some(today.name.clone())),
@@ -103,7 +103,7 @@ impl Form {
             ..ShareDraft::default()
         };
         match draft.check() {
-            Ok(share) => ShareChange::between(Some(today), &share).map(|change| change.after),
+            Ok(share) => ShareChange::between(Some(today), &share),
             Err(faults) => {
                 for fault in &faults {
                     let name = if fault.field == "user" { field::SHARE_USER } else { field::SHARE };

@@ -170,7 +170,7 @@ fn share_of(fields: &[(&str, &str)]) -> (Form, Value) {
 fn a_share_is_read_as_it_was_typed_and_keeps_what_is_not_asked_for() {
     let (form, errors) = share_of(&[("share", " 処方データ "), ("share_user", "ｒｅｃｅ２")]);
 
-    let share = form.share.unwrap();
+    let share = form.share.unwrap().after;
     assert_eq!(errors, json!({}));
     assert_eq!((&*share.name, &*share.user, &*share.workgroup), ("処方データ", "rece2", "HANA"));
     assert_eq!(share.password_sealed, None, "whoever seals it keeps it");

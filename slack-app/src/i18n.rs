@@ -146,7 +146,6 @@ pub struct Words {
     pub preview_outdated: &'static str,
     pub preview_safety: &'static str,
     pub open_told: &'static str,
-    pub open_what: &'static str,
     pub open_form: &'static str,
     pub open_preview: &'static str,
     pub risk_heading: &'static str,

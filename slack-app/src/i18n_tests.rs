@@ -28,7 +28,7 @@ fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
         menu_title menu menu_lan menu_status menu_history menu_pending menu_approvals menu_help back refresh unknown
         choose choose_title choose_any choose_hint lan_check lan_next when when_now when_later start length
         length_hint when_at_once when_window preview_title preview_online preview_offline preview_unknown
-        preview_outdated preview_safety open_told open_what open_form open_preview risk_heading risk_address risk_dhcp risk_user risk_none approval_needed rollback
+        preview_outdated preview_safety open_told open_form open_preview risk_heading risk_address risk_dhcp risk_user risk_none approval_needed rollback
         rollback_title nothing_before runs_already cancel cancel_sure cancelled_done retry approve approve_sure
         approved_done reject reject_title reject_reason rejected rejected_done not_approver own_change
         approved_already not_waiting change_closed unknown_change unusable wrong_channel history_heading history_none
@@ -66,7 +66,7 @@ fn both_languages_are_complete_and_name_the_same_things() {
     }
     for ((name, ja), (_, en)) in pairs {
         same(name, ja, en);
-        let international = matches!(name, "mtu" | "change_by_api" | "open_what");
+        let international = matches!(name, "mtu" | "change_by_api");
         assert!(international || is_japanese(ja), "{name}: `{ja}` is not Japanese");
     }
 }

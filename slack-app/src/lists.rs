@@ -109,8 +109,8 @@ fn line(words: &Words, story: &ChangeStory) -> String {
 }
 
 fn settings(words: &Words, story: &ChangeStory) -> String {
-    let lan = format!("{} → {}", brief(words, story.before.as_ref()), brief(words, Some(&story.after)));
-    format!("{lan}{}", share_difference(words, story.share.as_ref()))
+    let (before, after) = (brief(words, story.before.as_ref()), brief(words, Some(&story.after)));
+    format!("{before} → {after}{}", share_difference(words, story.share.as_ref()))
 }
 
 fn about(words: &Words, story: &ChangeStory) -> String {

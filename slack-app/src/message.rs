@@ -10,7 +10,7 @@ use crate::{
     },
     i18n::{Lang, Words, fill, jst, jst_minute, verdict},
     model::{Approval, ChangeStory, Sight, Step, Withdrawing},
-    settings_text::{difference, share_difference},
+    settings_text::difference,
     verb,
 };
 
@@ -43,8 +43,7 @@ pub fn message(lang: Lang, story: &ChangeStory) -> Message {
     }
     head.extend(window(words, story));
     head.extend(story.steps.last().and_then(|step| why(lang, step, story)));
-    let difference = difference(words, story.before.as_ref(), &story.after);
-    let difference = format!("{difference}{}", share_difference(words, story.share.as_ref()));
+    let difference = difference(words, story.before.as_ref(), &story.after, story.share.as_ref());
     let mut blocks = vec![
         named_section(&name(&story.change_id), &head.join("\n")),
         section(&format!("{}\n{difference}", words.change_before_after)),

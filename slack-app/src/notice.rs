@@ -8,7 +8,7 @@ use crate::{
     i18n::{Lang, fill},
     lan_view::field,
     model::{ChangeStory, Refusal},
-    settings_text::{difference, share_difference},
+    settings_text::difference,
     verb,
 };
 
@@ -49,8 +49,7 @@ pub fn registered(lang: Lang, thing: &ThingName, change: &ChangeId, channel: &st
 /// Asks why a change is not to be.
 pub fn rejecting(lang: Lang, story: &ChangeStory) -> Block {
     let words = lang.words();
-    let change = difference(words, story.before.as_ref(), &story.after);
-    let change = format!("{change}{}", share_difference(words, story.share.as_ref()));
+    let change = difference(words, story.before.as_ref(), &story.after, story.share.as_ref());
     let reason = Field {
         name: field::REASON,
         label: words.reject_reason,

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 const LEASE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(3);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
+pub const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// However long Slack asks us to wait: it may have thought better of it.
 const LONGEST_REST: Duration = Duration::from_mins(5);
 /// A channel that is gone or archived is looked at again this often, for about a week.
@@ -204,10 +204,7 @@ enum Next {
 fn next_step(error: &WebError, attempt: u32) -> Next {
     match error {
         WebError::RateLimited(told) => Next::Again(jittered(told.unwrap_or(FIRST_RETRY).max(FIRST_RETRY))),
-        WebError::Unavailable(_) => {
-            let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(attempt.min(10)));
-            Next::Again(jittered(doubled.min(LONGEST_RETRY)))
-        }
+        WebError::Unavailable(_) => Next::Again(backoff(FIRST_RETRY, attempt)),
         // An administrator may mend the channel or the token.
         WebError::Refused(code) if is_closed(code) && attempt < CHANNEL_ATTEMPTS => {
             Next::Again(jittered(CHANNEL_RETRY))
@@ -234,6 +231,11 @@ fn is_closed(code: &str) -> bool {
             | "token_expired"
             | "missing_scope"
     )
+}
+
+/// Twice as long each time, up to [`LONGEST_RETRY`].
+pub fn backoff(first: Duration, failures: u32) -> Duration {
+    jittered(first.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST_RETRY))
 }
 
 /// Up to half as long again, so that many do not come back at once.

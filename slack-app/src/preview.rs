@@ -10,7 +10,7 @@ use crate::{
     i18n::{Lang, Words, fill, jst_minute},
     lan_view::why_fields,
     model::{BoxView, ChangeStory, ShareChange},
-    settings_text::{difference, open, risk, share_difference, whose},
+    settings_text::{difference, open, risk, whose},
 };
 
 pub const CALLBACK: &str = "lan_preview";
@@ -64,9 +64,8 @@ pub fn preview(lang: Lang, device: &BoxView, source: Source, wanted: &Wanted) ->
         blocks.push(section(&format!("{}\n{}", open(words, story), words.open_preview)));
     }
     blocks.push(divider());
-    let difference = difference(words, device.lan.as_ref(), &wanted.after);
     let share = wanted.share.as_ref();
-    let difference = format!("{difference}{}", share_difference(words, share));
+    let difference = difference(words, device.lan.as_ref(), &wanted.after, share);
     blocks.push(section(&format!("{}\n{difference}", words.change_before_after)));
     let risk = risk(words, device, &wanted.after, share);
     blocks.push(section(&format!("{}\n{risk}", words.risk_heading)));

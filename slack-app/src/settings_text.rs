@@ -40,8 +40,13 @@ pub fn brief(words: &Words, settings: Option<&LanSettings>) -> String {
     }
 }
 
-/// Field by field; one that stays the same is said once.
-pub fn difference(words: &Words, before: Option<&LanSettings>, after: &LanSettings) -> String {
+/// Field by field; one that stays the same is said once. Of the share only what changes.
+pub fn difference(
+    words: &Words,
+    before: Option<&LanSettings>,
+    after: &LanSettings,
+    share: Option<&ShareChange>,
+) -> String {
     let of = |settings: Option<&LanSettings>| settings.map(|lan| lines(words, lan)).unwrap_or_default();
     let (old_lines, new_lines) = (of(before), of(Some(after)));
     let missing = if before.is_some() { words.none } else { words.unknown };
@@ -60,10 +65,11 @@ pub fn difference(words: &Words, before: Option<&LanSettings>, after: &LanSettin
             format!("{label}: {} → *{}*", escape(&old), escape(&new))
         }
     };
-    order.into_iter().filter(told).map(line).collect::<Vec<_>>().join("\n")
+    let lan = order.into_iter().filter(told).map(line).collect::<Vec<_>>().join("\n");
+    format!("{lan}{}", share_difference(words, share))
 }
 
-/// The same for a share, on lines of its own: only what changes of it.
+/// What changes of a share, on lines of its own.
 pub fn share_difference(words: &Words, share: Option<&ShareChange>) -> String {
     let Some(ShareChange { before, after, new_password }) = share else {
         return String::new();
@@ -124,8 +130,7 @@ fn place_risk(
 /// The change that is open on a box: who asked for what, how far it is.
 pub fn open(words: &Words, story: &ChangeStory) -> String {
     let (before, after) = (brief(words, story.before.as_ref()), brief(words, Some(&story.after)));
-    let what = fill(words.open_what, &[("before", &before), ("after", &after)]);
-    let what = format!("{what}{}", share_difference(words, story.share.as_ref()));
+    let what = format!("{before} → *{after}*{}", share_difference(words, story.share.as_ref()));
     let values = [
         ("state", state(words, story)),
         ("who", &who(words, &story.requested_by)),

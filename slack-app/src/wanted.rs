@@ -49,7 +49,7 @@ pub async fn wanted<P: Ports>(
                 }
                 Ok(after) if form.was_read() => Wanted {
                     after,
-                    share: form.share.and_then(|share| ShareChange::between(device.share.as_ref(), &share)),
+                    share: form.share,
                     window: form.window,
                     reason: form.reason,
                     ticket: form.ticket,

@@ -15,7 +15,7 @@ use crate::{
     SlackApp,
     fleet::Ports,
     job::{Job, TakenJob},
-    outbox::jittered,
+    outbox::backoff,
 };
 
 /// A job may take this long before another worker takes it.
@@ -23,7 +23,6 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Jobs at once: Slack's answers take a while, and a trigger does not wait.
 const AT_ONCE: usize = 16;
 const FIRST_RETRY: Duration = Duration::from_secs(2);
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// Some five minutes: longer than Slack is usually away, and well within the life of a response address.
 const MAX_ATTEMPTS: u32 = 10;
 
@@ -82,10 +81,9 @@ pub async fn work<P: Ports>(app: &SlackApp<P>, taken: TakenJob) {
     }
 }
 
-/// Twice as long each time.
+/// After so many attempts.
 fn pause(attempt: u32) -> Duration {
-    let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(10)));
-    jittered(doubled.min(LONGEST_RETRY))
+    backoff(FIRST_RETRY, attempt.saturating_sub(1))
 }
 
 async fn do_job<P: Ports>(app: &SlackApp<P>, taken: &TakenJob) -> anyhow::Result<()> {
@@ -119,6 +117,7 @@ async fn do_job<P: Ports>(app: &SlackApp<P>, taken: &TakenJob) -> anyhow::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::LONGEST_RETRY;
 
     #[test]
     fn a_job_outlives_slack_being_away_for_a_minute_and_is_given_up_within_ten() {

@@ -138,7 +138,6 @@ pub const WORDS: Words = Words {
     preview_outdated: ":warning: The box's settings, or a change of it that is under way, became another meanwhile. Please check this once more.",
     preview_safety: "The pharmacy's LAN may be interrupted for some minutes. If the change does not work, the box goes back to the settings before by itself.",
     open_told: ":hourglass_flowing_sand: *There is a change that is not finished*\nState: *{state}* · asked for by {who}\n{what}\nReason: {reason}\n`{change}`",
-    open_what: "{before} → *{after}*",
     open_form: "If you register a new change now, this one becomes `replaced by a newer change`.",
     open_preview: ":warning: *Registering takes this change back and puts yours in its place.* If the box is at it already, it breaks it off or ends it, then turns to yours.",
     risk_heading: "*What it means*",

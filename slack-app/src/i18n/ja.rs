@@ -138,7 +138,6 @@ pub const WORDS: Words = Words {
     preview_outdated: ":warning: 確認している間に、レセハブの現在の設定か、完了していない変更の内容が変わりました。もう一度、この画面を確認してください。",
     preview_safety: "反映中は数分、薬局LANの通信が途切れることがあります。うまくいかないときは、レセハブが自動で変更前の設定に戻します。",
     open_told: ":hourglass_flowing_sand: *完了していない変更があります*\n状態: *{state}* · 登録者 {who}\n{what}\n変更理由: {reason}\n`{change}`",
-    open_what: "{before} → *{after}*",
     open_form: "このまま新しい変更を登録すると、この変更は「新しい変更に置き換え」になります。",
     open_preview: ":warning: *登録すると、この変更を取りやめ、今回の変更に置き換えます。* すでに反映が始まっているときは、レセハブがその反映を中止するか終えてから、今回の変更に移ります。",
     risk_heading: "*影響*",
