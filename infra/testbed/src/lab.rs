@@ -17,7 +17,7 @@ pub mod settings;
 pub mod space;
 pub mod stand;
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -30,7 +30,6 @@ use crate::{
         owner::{FOLDER_PREFIX, owner, sweep},
         pharmacy::Pharmacy,
     },
-    postgres::Durability,
 };
 
 pub struct Lab {
@@ -52,15 +51,7 @@ impl Lab {
     pub async fn for_test(pharmacies: usize) -> Result<Self> {
         let prefix = format!("{FOLDER_PREFIX}{}-", owner()?);
         let scratch = tempfile::Builder::new().prefix(&prefix).tempdir()?;
-        let options = Options {
-            folder: scratch.path().to_owned(),
-            boxes: 0,
-            agents: false,
-            ports: BTreeMap::new(),
-            durability: Durability::None,
-            approval: String::new(),
-            socket_mode: false,
-        };
+        let options = Options { agents: false, ..Options::of(scratch.path(), 0) };
         let mut this = Self::start(&options, pharmacies, |step| println!("starting {step}")).await?;
         this.scratch = Some(scratch);
         Ok(this)

@@ -146,13 +146,10 @@ async fn run() -> Result<()> {
         }
         Command::Up(arguments) => {
             let options = Options {
-                folder: arguments.dir,
-                boxes: arguments.boxes,
                 agents: !arguments.no_agents,
                 ports: arguments.ports.into_iter().collect(),
                 durability: Durability::Full,
-                approval: String::new(),
-                socket_mode: false,
+                ..Options::of(&arguments.dir, arguments.boxes)
             };
             up::run(&options).await
         }
@@ -191,16 +188,7 @@ async fn lab(what: LabCommand) -> Result<()> {
             return Ok(());
         }
     };
-    let (boxes, agents, ports) = (0, false, BTreeMap::new());
-    let options = Options {
-        folder: dir,
-        boxes,
-        agents,
-        ports,
-        durability: Durability::None,
-        approval: String::new(),
-        socket_mode: false,
-    };
+    let options = Options { agents: false, ..Options::of(&dir, 0) };
     lab::stand::run(&options, pharmacies).await
 }
 

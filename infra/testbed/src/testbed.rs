@@ -45,7 +45,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// What most tests want: boxes with their agents, nothing that costs time.
+    /// What most want: boxes with their agents, nothing that costs time.
     pub fn of(folder: &Path, boxes: usize) -> Self {
         Self {
             folder: folder.to_owned(),

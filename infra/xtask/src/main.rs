@@ -34,8 +34,10 @@ Recehub's commands:
                       what the local cloud does on this machine, in release
   cargo xtask bench capture [footprint|paced|burst]
                       a prescription from the share to its receipt, beside rclone and s5cmd; what the agent takes
-  cargo xtask bench api [list|lan|uploads]
-                      the fleet API: device list of 10,000 boxes, wishes taken, uploads beside a plain PUT
+  cargo xtask bench api [list|lan|uploads|memory]
+                      the fleet API: device list of 10,000 boxes, wishes taken, uploads beside a plain PUT, its memory
+  cargo xtask bench slack
+                      how soon Slack's commands are acknowledged and answered, fifty a second
   cargo xtask bench line
                       what a box sends and receives over its line, and has AWS do
   cargo xtask bench audit

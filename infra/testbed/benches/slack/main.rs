@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
         .ok()
         .context("a TLS provider is set already")?;
     let bed = Testbed::for_bench(1, Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;
-    fleet::fill(&bed.database_url(), BOXES).await?;
+    fleet::fill(&bed.superuser_url(), BOXES).await?;
     let local = format!("{}/_local", bed.slack.url);
     // Who is who is remembered; the first of each asks Slack.
     for user in bed.slack.users.values() {
