@@ -280,7 +280,7 @@ impl Spool {
     async fn sweep(&self) -> anyhow::Result<()> {
         let named: HashSet<String> = self
             .store
-            .run(|db| {
+            .read(|db| {
                 let mut rows = db.prepare("select file from spool where file is not null")?;
                 rows.query_map([], |row| row.get(0))?.collect()
             })

@@ -54,7 +54,7 @@ impl Journal {
     pub async fn read(&self) -> Result<Found, StoreError> {
         let (text, is_lost) = self
             .0
-            .run(|db| {
+            .read(|db| {
                 let machine =
                     db.query_row("select machine from lan_journal", [], |row| row.get::<_, String>(0));
                 let is_lost = db.prepare("select 1 from meta where key = 'replaced'")?.exists([])?;
@@ -88,13 +88,13 @@ impl Journal {
     }
 
     pub async fn verdicts(&self, limit: usize) -> Result<Vec<Verdict>, StoreError> {
-        self.0.run(move |db| verdicts(db, limit)).await
+        self.0.read(move |db| verdicts(db, limit)).await
     }
 
     /// The changes that have ended.
     pub async fn ended(&self) -> Result<HashSet<ChangeId>, StoreError> {
         self.0
-            .run(|db| {
+            .read(|db| {
                 let mut rows = db.prepare("select change_id from lan_verdicts")?;
                 let ids = rows.query_map([], |row| row.get::<_, String>(0))?;
                 ids.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
