@@ -58,6 +58,7 @@ pub async fn find(
 #[tracing::instrument(name = "db.devices.list", skip_all)]
 pub async fn list(db: &mut PgConnection, filter: &Filter, now: DateTime<Utc>) -> sqlx::Result<Vec<Device>> {
     let certificate = filter.state.map(DeviceState::certificate);
+    // Both sides of the join begin after the last page: Postgres would read the other from its beginning.
     let rows = sqlx::query_as!(
         Row,
         "select t.name, t.created_at, t.reported, t.reported_at, t.drift_since, t.foreign_desired_at, t.duplicate_client_at, t.tags,
@@ -69,7 +70,7 @@ pub async fn list(db: &mut PgConnection, filter: &Filter, now: DateTime<Utc>) ->
              (select change_id from lan_changes c where c.thing = t.name and c.closed_at is null
               order by c.seq desc limit 1) as open_change,
              (select min(status) from certificates c where c.thing = t.name) as certificate
-         from things t left join assignments a on a.thing = t.name and a.to_at is null
+         from things t left join assignments a on a.thing = t.name and a.to_at is null and a.thing > $1
          left join pharmacies p using (pharmacy_id)
          where t.name > $1
            and ($2::text is null or t.name in
