@@ -97,10 +97,11 @@ pub fn app(config: &SlackConfig, fleet: Fleet) -> anyhow::Result<(SlackApp<Ports
     let web = Web::new(&settings)?;
     let users = roles(&config.roles).context("SLACK_ROLES")?;
     let groups = roles(&config.role_groups).context("SLACK_ROLE_GROUPS")?;
+    let approval: Arc<ApprovalRules> = Arc::new(config.approval.parse().context("SLACK_APPROVAL")?);
     let ports = Ports {
         directory: SlackDirectory::new(web.clone(), settings.team_id.clone(), users, groups),
-        approval: Arc::new(config.approval.parse().context("SLACK_APPROVAL")?),
-        pages: PasswordPages::new(fleet.clone(), config.public_url.clone()),
+        pages: PasswordPages::new(fleet.clone(), config.public_url.clone(), approval.clone()),
+        approval,
         job_written: Arc::default(),
         fleet: fleet.clone(),
     };

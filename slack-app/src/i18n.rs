@@ -243,6 +243,7 @@ pub struct Words {
     pub page_share: &'static str,
     pub page_user: &'static str,
     pub page_password: &'static str,
+    pub page_held: &'static str,
     pub page_once: &'static str,
     pub page_gone: &'static str,
 

@@ -38,7 +38,7 @@ fn texts(words: &Words) -> Vec<(&'static str, &'static str)> {
         change_by_system change_withdrawing change_expiring change_replacing milestone_approved state_unapproved home_title home_boxes
         home_certificates home_updated home_no_map home_all_well home_attention home_no_attention home_mine
         home_no_mine look_failed look_pending look_unknown map_total
-        password_title password_number password_confirm password_confirmed password_wrong password_reason page_gone_short page_number page_waits page_ready page_show page_shown page_share page_user page_password page_once page_gone)
+        password_title password_number password_confirm password_confirmed password_wrong password_reason page_gone_short page_number page_waits page_ready page_show page_shown page_share page_user page_password page_held page_once page_gone)
 }
 
 fn places(text: &str) -> BTreeSet<&str> {

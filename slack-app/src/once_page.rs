@@ -8,8 +8,8 @@ pub enum Page<'a> {
     Number(i32),
     /// They did. Nothing is made before they press here: browsers fetch pages ahead.
     Ready { thing: &'a str },
-    /// This once.
-    Shown { thing: &'a str, share: &'a str, user: &'a str, password: &'a str },
+    /// This once; held: the box gets it once somebody else has approved it.
+    Shown { thing: &'a str, share: &'a str, user: &'a str, password: &'a str, held: bool },
     /// Used, too old, of another browser, or never there: all look the same.
     Gone,
     /// Nothing was made, and why.
@@ -30,8 +30,8 @@ pub fn html(lang: Lang, page: &Page<'_>) -> String {
             fill(words.page_ready, &[("thing", &escape(thing))]),
             words.page_show
         ),
-        Page::Shown { thing, share, user, password } => format!(
-            "<p>{}</p><dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd class=\"big\">{}</dd></dl><p>{}</p>",
+        Page::Shown { thing, share, user, password, held } => format!(
+            "<p>{}</p><dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd class=\"big\">{}</dd></dl>{}<p>{}</p>",
             fill(words.page_shown, &[("thing", &escape(thing))]),
             words.page_share,
             escape(share),
@@ -39,6 +39,7 @@ pub fn html(lang: Lang, page: &Page<'_>) -> String {
             escape(user),
             words.page_password,
             escape(password),
+            if *held { format!("<p>{}</p>", words.page_held) } else { String::new() },
             words.page_once
         ),
         Page::Gone => format!("<p>{}</p>", words.page_gone),
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn nothing_that_is_shown_is_read_as_a_tag() {
-        let page = Page::Shown { thing: "t", share: "<b>", user: "u", password: "<script>\"&" };
+        let page = Page::Shown { thing: "t", share: "<b>", user: "u", password: "<script>\"&", held: false };
 
         let html = html(Lang::Ja, &page);
 

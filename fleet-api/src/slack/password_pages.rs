@@ -1,6 +1,8 @@
 //! Pages that give a box's share a new password and show it once: made from Slack, opened in a browser,
 //! let go by the number that the page shows and that only its asker can say in Slack.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -28,7 +30,10 @@ use crate::{
         change::{Conditions, Wish},
         secret,
     },
-    slack::fleet::refusal,
+    slack::{
+        approval::{ApprovalRules, Asked},
+        fleet::refusal,
+    },
     store::{audit_entries, certificates, password_pages},
 };
 
@@ -42,6 +47,7 @@ const COOKIE: &str = "recehub_page";
 pub struct PasswordPages {
     fleet: Fleet,
     public_url: String,
+    approval: Arc<ApprovalRules>,
 }
 
 /// A new password, in words that a page shows.
@@ -50,11 +56,13 @@ struct Made {
     share: String,
     user: String,
     password: String,
+    /// The box gets it once somebody else has approved it.
+    held: bool,
 }
 
 impl PasswordPages {
-    pub fn new(fleet: Fleet, public_url: String) -> Self {
-        Self { fleet, public_url }
+    pub fn new(fleet: Fleet, public_url: String, approval: Arc<ApprovalRules>) -> Self {
+        Self { fleet, public_url, approval }
     }
 
     pub async fn make(&self, by: &SlackUser, thing: &ThingName, lang: Lang) -> Result<PasswordPage, Refusal> {
@@ -158,6 +166,13 @@ impl PasswordPages {
         let random = rand::rng().sample_iter(Alphanumeric).map(char::from);
         // Without letters that are read as another.
         let password: String = random.filter(|c| !"0O1lI".contains(*c)).take(PASSWORD_LENGTH).collect();
+        let held = self.approval.apply_to(&Asked {
+            before: Some(&reported.lan),
+            after: &reported.lan,
+            pharmacy: device.pharmacy.as_ref().map(|pharmacy| pharmacy.code.as_str()),
+            tags: &device.tags,
+            at: self.fleet.clock().now(),
+        });
         let wish = Wish {
             lan: LanDraft::from(reported.lan),
             share: Some(ShareDraft {
@@ -169,6 +184,7 @@ impl PasswordPages {
             }),
             probe: reported.probe,
             reason: Lang::Ja.words().password_reason.to_owned(),
+            held,
             ..Wish::default()
         };
         let conditions =
@@ -176,7 +192,7 @@ impl PasswordPages {
         self.fleet.change_lan(&thing, wish, &by, &conditions).await?;
         let mut db = self.fleet.db().acquire().await?;
         audit(&mut db, &by, &thing, "share.password_shown", self.fleet.clock().now()).await?;
-        Ok(Made { thing: thing.to_string(), share: share.name, user: share.user, password })
+        Ok(Made { thing: thing.to_string(), share: share.name, user: share.user, password, held })
     }
 }
 
@@ -224,9 +240,9 @@ async fn reveal(
         return shown(lang, StatusCode::GONE, &Page::Gone);
     };
     match pages.make_password(&page, &thing, &user_id).await {
-        Ok(Some(Made { thing, share, user, password })) => {
+        Ok(Some(Made { thing, share, user, password, held })) => {
             let (thing, share, user, password) = (&*thing, &*share, &*user, &*password);
-            shown(lang, StatusCode::OK, &Page::Shown { thing, share, user, password })
+            shown(lang, StatusCode::OK, &Page::Shown { thing, share, user, password, held })
         }
         Ok(None) => shown(lang, StatusCode::GONE, &Page::Gone),
         Err(error @ (ApiError::Internal(_) | ApiError::Unavailable { .. })) => error.into_response(),

@@ -1,10 +1,16 @@
 //! The page that gives a share a new password: shown once, to whoever asked for it in Slack.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use fleet_api::slack::password_pages::PasswordPages;
+use device_model::change::ChangeState;
+use fleet_api::{
+    fleet::{actor::Actor, approval::Approved},
+    slack::password_pages::PasswordPages,
+};
 use http_body_util::BodyExt;
 use serde_json::json;
 use slack_app::{
@@ -62,6 +68,10 @@ fn user(id: &str) -> SlackUser {
 
 /// A box that hosts its share and can be sent a password.
 async fn pages(api: &TestApi) -> PasswordPages {
+    pages_with(api, "none").await
+}
+
+async fn pages_with(api: &TestApi, approval: &str) -> PasswordPages {
     api.register("tenpo-1").await;
     let reported = json!({"schema": 1, "agentVersion": "1.0.0", "schemas": [1], "lan": {"mode": "dhcp"},
         "share": {"name": "rx", "user": "rece", "workgroup": "WORKGROUP"}});
@@ -78,7 +88,8 @@ async fn pages(api: &TestApi) -> PasswordPages {
     .execute(&api.db)
     .await
     .unwrap();
-    PasswordPages::new(api.fleet.clone(), "https://recehub.example.com".to_owned())
+    let approval = Arc::new(approval.parse().unwrap());
+    PasswordPages::new(api.fleet.clone(), "https://recehub.example.com".to_owned(), approval)
 }
 
 fn number(seen: &Seen) -> String {
@@ -128,6 +139,27 @@ async fn a_new_password_is_shown_once_and_kept_nowhere(db: PgPool) {
             .await
             .unwrap();
     assert_eq!(actions, ["share.password_page", "share.password_shown"]);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_password_that_needs_approval_waits_for_somebody_else(db: PgPool) {
+    let api = TestApi::new(db).await;
+    let pages = pages_with(&api, "all").await;
+    let page = make(&pages).await;
+    let mut browser = Browser::new(&pages, &page);
+    let first = browser.send("GET").await;
+    assert!(pages.confirm(&user("U1"), &page.id, &number(&first)).await.unwrap());
+
+    let shown = browser.send("POST").await;
+
+    assert!(shown.html.contains("承認"), "{}", shown.html);
+    let change: String =
+        sqlx::query_scalar("select change_id from lan_changes").fetch_one(&api.db).await.unwrap();
+    let change = change.parse().unwrap();
+    let waiting = api.fleet.change(&change).await.unwrap();
+    assert_eq!(waiting.state, ChangeState::Scheduled);
+    assert!(matches!(api.fleet.approve_change(&change, &Actor::slack("U1")).await.unwrap(), Approved::Own));
+    assert!(matches!(api.fleet.approve_change(&change, &Actor::slack("U2")).await.unwrap(), Approved::Now));
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]

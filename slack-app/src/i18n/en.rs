@@ -236,6 +236,7 @@ pub const WORDS: Words = Words {
     page_share: "Share",
     page_user: "User name",
     page_password: "Password",
+    page_held: "This change needs approval. Until it is approved the box keeps its present password.",
     page_once: "It cannot be shown again once this page is closed.",
     page_gone: "This page cannot be shown: it has ended, was used, or is open in another browser.",
 
