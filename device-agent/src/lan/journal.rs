@@ -158,3 +158,34 @@ fn add(db: &Connection, verdict: &Verdict) -> rusqlite::Result<()> {
 pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_can_be_read_when_nobody_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let journal = Journal(store.clone());
+        let (open, gate) = mpsc::channel::<()>();
+        let mut held = Box::pin(store.run(move |_| Ok(gate.recv().is_ok())));
+        let mut failing = Box::pin(store.run(|_| {
+            let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            Err::<(), _>(rusqlite::Error::SqliteFailure(full, None))
+        }));
+        let (mut state, mut verdicts) = (Box::pin(journal.read()), Box::pin(journal.verdicts(10)));
+        let mut ended = Box::pin(journal.ended());
+        // While one is at work the others come, and wait together.
+        assert!(futures::poll!(&mut held).is_pending() && futures::poll!(&mut failing).is_pending());
+        assert!(futures::poll!(&mut state).is_pending() && futures::poll!(&mut verdicts).is_pending());
+        assert!(futures::poll!(&mut ended).is_pending());
+
+        drop(open);
+
+        assert!(failing.await.is_err());
+        assert!(state.await.is_ok() && verdicts.await.is_ok() && ended.await.is_ok());
+    }
+}
