@@ -53,7 +53,7 @@ pub trait Fleet: Clone + Send + Sync + 'static {
 
     fn change(&self, id: &ChangeId) -> impl Future<Output = anyhow::Result<Option<ChangeStory>>> + Send;
 
-    /// Newest first, without their steps.
+    /// Newest first.
     fn changes(
         &self,
         which: Which,

@@ -249,7 +249,7 @@ pub struct Words {
 
     /// In the order of the form's choices.
     pub hours: [&'static str; 4],
-    pub csv_columns: [&'static str; 11],
+    pub csv_columns: [&'static str; 12],
 }
 
 impl Lang {

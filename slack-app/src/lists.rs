@@ -1,5 +1,6 @@
 //! Lists of changes: what became of a box's changes, what is not through, what waits for approval.
 
+use chrono::{DateTime, Utc};
 use device_model::{lan::LanSettings, share::ShareSettings};
 
 use crate::{
@@ -79,6 +80,7 @@ pub fn csv(lang: Lang, changes: &[ChangeStory]) -> String {
             &story.requested_by,
             approved,
             state(words, story),
+            &jst_minute(since(story)),
             &side(words, story.before.as_ref(), story.share.as_ref().and_then(|share| share.before.as_ref())),
             &side(words, Some(&story.after), story.share.as_ref().map(|share| &share.after)),
             &story.reason,
@@ -105,7 +107,12 @@ fn listed(words: &Words, heading: &str, none: &str, changes: &[ChangeStory]) -> 
 }
 
 fn line(words: &Words, story: &ChangeStory) -> String {
-    format!("*{}* · {}", state(words, story), jst_minute(story.requested_at))
+    format!("*{}* · {}", state(words, story), jst_minute(since(story)))
+}
+
+/// When it came into the state that it is in.
+fn since(story: &ChangeStory) -> DateTime<Utc> {
+    story.steps.last().map_or(story.requested_at, |step| step.at)
 }
 
 fn settings(words: &Words, story: &ChangeStory) -> String {
@@ -114,7 +121,8 @@ fn settings(words: &Words, story: &ChangeStory) -> String {
 }
 
 fn about(words: &Words, story: &ChangeStory) -> String {
-    let mut parts = vec![fill(words.change_by, &[("who", &who(words, &story.requested_by))])];
+    let by = fill(words.change_by, &[("who", &who(words, &story.requested_by))]);
+    let mut parts = vec![format!("{by} ({})", jst_minute(story.requested_at))];
     if let Approval::Given(by) = &story.approval {
         parts.push(fill(words.change_approved_by, &[("who", &who(words, by))]));
     }

@@ -1,5 +1,7 @@
 //! A change from a wish to a row, and the steps of its story.
 
+use std::slice;
+
 use chrono::{DateTime, Utc};
 use device_model::{change::ChangeState, change_id::ChangeId, thing_name::ThingName};
 use serde_json::{Value, json};
@@ -121,10 +123,12 @@ impl Fleet {
         self.story(&mut db, id).await
     }
 
-    /// Newest first, without their steps.
+    /// Newest first, with their timelines.
     pub async fn changes(&self, filter: &store::changes::Filter) -> Result<Vec<Change>, ApiError> {
         let mut db = self.db().acquire().await?;
-        Ok(store::changes::list(&mut db, filter).await?)
+        let mut changes = store::changes::list(&mut db, filter).await?;
+        steps::load(&mut db, &mut changes).await?;
+        Ok(changes)
     }
 
     /// The thing's settings as wished and as reported, with their `ETag`.
@@ -253,7 +257,7 @@ struct Weighed {
 
 pub(super) async fn with_steps(db: &mut PgConnection, row: store::changes::Row) -> Result<Change, ApiError> {
     let mut change = row.into_change()?;
-    change.steps = steps::of(db, &change.change_id).await?;
+    steps::load(db, slice::from_mut(&mut change)).await?;
     change.sight = sights::of(db, &change.change_id).await?;
     Ok(change)
 }

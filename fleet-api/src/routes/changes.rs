@@ -51,8 +51,7 @@ pub struct ChangeView {
     /// Left out in lists, and if the box does not host its share.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt_computer: Option<Sight>,
-    /// Left out in lists.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What became of it and when, oldest first.
     timeline: Vec<StepView>,
 }
 
@@ -93,7 +92,7 @@ pub struct Cancellation {
     get, path = "/v1/changes", tag = "changes", operation_id = "changes_list",
     params(Listing),
     responses(
-        (status = 200, description = "Changes, newest first, without their timelines", body = Page<ChangeView>),
+        (status = 200, description = "Changes, newest first", body = Page<ChangeView>),
     ),
     security(("token" = []))
 )]

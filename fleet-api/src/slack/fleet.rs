@@ -113,7 +113,7 @@ impl slack_app::fleet::Fleet for Ports {
     async fn changes(&self, which: Which, limit: usize) -> anyhow::Result<Vec<ChangeStory>> {
         let limit = i64::try_from(limit)?;
         let mut db = self.fleet.db().acquire().await?;
-        let changes = match which {
+        let mut changes = match which {
             Which::Of(thing) => {
                 let thing = Some(thing.to_string());
                 let filter = store::changes::Filter { thing, limit, ..store::changes::Filter::default() };
@@ -122,6 +122,7 @@ impl slack_app::fleet::Fleet for Ports {
             Which::Pending => overview::pending(&mut db, limit).await?,
             Which::Unapproved => overview::unapproved(&mut db, limit).await?,
         };
+        store::steps::load(&mut db, &mut changes).await?;
         drop(db);
         self.stories(changes).await
     }

@@ -188,5 +188,10 @@ async fn check(api: &TestApi, hub: &Hub, ended: &mut BTreeMap<String, String>) {
 /// The box's changes, the newest first.
 async fn stories(api: &TestApi, thing: &str) -> Vec<Value> {
     let listed = api.get(&format!("/v1/changes?thing={thing}&limit=200")).await.expect(200);
-    listed["items"].as_array().unwrap().clone()
+    let listed = listed["items"].as_array().unwrap();
+    for change in listed {
+        let last = change["timeline"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["state"], change["state"], "{change}");
+    }
+    listed.clone()
 }

@@ -242,12 +242,13 @@ pub const WORDS: Words = Words {
 
     hours: ["1 hour", "2 hours", "4 hours", "8 hours"],
     csv_columns: [
-        "Time (Japan)",
+        "Registered at (Japan)",
         "Box",
         "Pharmacy",
         "Registered by",
         "Approved by",
         "State",
+        "In that state since",
         "Before",
         "After",
         "Reason",

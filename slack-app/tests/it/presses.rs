@@ -279,12 +279,15 @@ async fn a_message_tells_which_box_its_shortcut_is_about() {
 #[tokio::test]
 async fn a_history_comes_as_a_file_into_the_direct_message() {
     let test = TestApp::start().await;
-    test.fleet.with(|state| state.stories = vec![story(ChangeState::Applied)]);
+    let mut applied = story(ChangeState::Applied);
+    applied.steps.last_mut().unwrap().at += chrono::TimeDelta::minutes(5);
+    test.fleet.with(|state| state.stories = vec![applied]);
 
     test.press("UVIEWER", "csv", "tenpo-0001").await;
 
     let file = String::from_utf8(test.slack.uploads()[0].to_vec()).unwrap();
     assert!(file.starts_with('\u{feff}') && file.contains("\"192.168.10.9/24 (192.168.10.1)\""), "{file}");
+    assert!(file.contains("\"反映済み\",\"2026/11/22 14:05\""), "{file}");
     assert_eq!(test.slack.calls("files.completeUploadExternal")[0]["channel_id"], "D1");
     assert!(test.told().contains("ダイレクトメッセージ"));
 }

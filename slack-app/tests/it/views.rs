@@ -118,7 +118,9 @@ fn answers_are_as_kept() {
         let answer = |blocks: Vec<Value>| notice::answer("answer", &blocks);
         is_as_kept(&format!("status_{suffix}"), &answer(status_view::status(lang, &waiting)));
         is_as_kept(&format!("status_drift_{suffix}"), &answer(status_view::status(lang, &drifting)));
-        let changes = [rolled_back(), story(ChangeState::Applied), unapproved()];
+        let mut applied = story(ChangeState::Applied);
+        applied.steps.last_mut().unwrap().at += chrono::TimeDelta::minutes(5);
+        let changes = [rolled_back(), applied, unapproved()];
         is_as_kept(&format!("history_{suffix}"), &answer(lists::history(lang, &waiting, &changes)));
         is_as_kept(&format!("history_none_{suffix}"), &answer(lists::history(lang, &waiting, &[])));
         is_as_kept(&format!("pending_{suffix}"), &answer(lists::pending(lang, &changes)));
