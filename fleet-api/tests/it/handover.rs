@@ -57,6 +57,22 @@ async fn superseding_a_change_whose_write_was_not_answered_does_not_close_it(db:
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_the_box_may_have_is_not_refused_for_what_it_says_later(db: PgPool) {
+    let api = api_with_box(db).await;
+    let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.aws.state().lost_answers = 1;
+    assert_eq!(api.dispatch().await, 0);
+    let mut older = reported("192.168.10.9/24", &Value::Null, &json!([]));
+    older["schemas"] = json!([2]);
+    api.aws.report(BOX, older);
+    sqlx::query("update lan_changes set next_attempt_at = requested_at").execute(&api.db).await.unwrap();
+
+    assert_eq!(api.dispatch().await, 1);
+
+    assert_eq!(api.state(&id).await, "sent");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn a_box_that_first_speaks_after_the_cancellation_is_asked_to_go_back(db: PgPool) {
     let api = api_with_box(db).await;
     let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
@@ -115,12 +131,17 @@ async fn a_slow_aws_holds_neither_a_wish_nor_a_connection(db: PgPool) {
         api.all_connections_are_idle().await;
         let wish = api.wish(BOX, "192.168.10.30/24", json!({"supersede": true}));
         let new = tokio::time::timeout(Duration::from_secs(10), wish).await.expect("the wish had to wait");
+        // A replica that is told of it finds the thing taken.
+        api.fleet.nudged().await;
+        assert_eq!(api.dispatch().await, 0);
         gate.add_permits(100);
         new
     };
     let (carried, new) = tokio::join!(api.dispatch(), meanwhile);
 
     assert_eq!(carried, 1);
+    let nudged = tokio::time::timeout(Duration::from_secs(10), api.fleet.nudged()).await;
+    nudged.expect("nobody looks again for what found the thing taken");
     assert_eq!(api.change(&old).await["withdrawing"], "supersede");
     assert_eq!(api.steps(&old).await, ["queued", "sent"]);
     assert_eq!(api.dispatch().await, 1);
