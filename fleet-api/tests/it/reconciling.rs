@@ -29,6 +29,20 @@ async fn report(api: &TestApi, verdicts: &[&str]) {
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_the_box_tries_on_its_own_is_no_other_change(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register(BOX).await;
+    let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.dispatch().await;
+
+    // Somebody in front of it goes back, which comes first.
+    api.aws.report(BOX, reported("192.168.10.9/24", &trial("local-0123456789abcdef"), &json!([])));
+    api.collect().await;
+
+    assert_eq!(api.state(&id).await, "sent");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn a_change_whose_verdict_may_have_gone_by_is_not_guessed_at(db: PgPool) {
     let (api, old, new) = superseded(db).await;
 
