@@ -43,6 +43,26 @@ async fn what_the_box_tries_on_its_own_is_no_other_change(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_report_that_was_overtaken_says_nothing(db: PgPool) {
+    let api = TestApi::new(db).await;
+    api.register(BOX).await;
+    api.aws.report(BOX, reported("192.168.10.9/24", &Value::Null, &json!([])));
+    let id = api.wish(BOX, "192.168.10.30/24", json!({})).await;
+    api.dispatch().await;
+    let earlier = api.aws.state().shadows[BOX].clone();
+    report(&api, &[&id]).await;
+    assert_eq!(api.state(&id).await, "applied");
+
+    // Somebody read it before the box reported, and is slow.
+    api.aws.state().shadows.insert(BOX.to_owned(), earlier);
+    collect::collect(&api.fleet, &BOX.parse().unwrap()).await.unwrap();
+
+    let device = api.get(&format!("/v1/devices/{BOX}")).await.expect(200);
+    assert_eq!(device["driftSince"], Value::Null);
+    assert_eq!(device["reported"]["lan"]["address"], "192.168.10.30/24");
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn a_change_whose_verdict_may_have_gone_by_is_not_guessed_at(db: PgPool) {
     let (api, old, new) = superseded(db).await;
 
