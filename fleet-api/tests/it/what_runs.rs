@@ -297,3 +297,34 @@ async fn what_is_on_its_way_into_the_shadow_is_not_foreign(db: PgPool) {
     assert_eq!(count(&api, "shadow.desired_foreign").await, 0);
     assert_eq!(api.state(&id).await, "applied");
 }
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_stands_there_until_a_change_is_written_is_not_foreign(db: PgPool) {
+    let (api, _) = applied(db).await;
+    let new = api.wish(BOX, "192.168.10.30/24", json!({})).await;
+    // It is marked as handed over, and somebody else is always faster.
+    api.aws.state().races = usize::MAX;
+    assert_eq!(api.dispatch().await, 0);
+    assert_ne!(api.aws.desired(BOX)["changeId"], new);
+
+    hint(&api).await;
+
+    assert_eq!(count(&api, "shadow.desired_foreign").await, 0);
+    assert_eq!(device(&api).await["foreignDesiredAt"], Value::Null);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_is_about_to_be_written_over_a_foreign_wish_is_not_asked_for_twice(db: PgPool) {
+    let (api, id) = applied(db).await;
+    let new = api.wish(BOX, "192.168.10.30/24", json!({})).await;
+    api.aws.desire(BOX, foreign());
+
+    hint(&api).await;
+
+    assert_eq!(count(&api, "shadow.desired_foreign").await, 1);
+    assert_eq!(api.dispatch().await, 1);
+    assert_eq!(api.aws.desired(BOX)["changeId"], new);
+    let known = api.get(&format!("/v1/changes?thing={BOX}")).await.expect(200);
+    let known: Vec<_> = known["items"].as_array().unwrap().iter().map(|change| &change["changeId"]).collect();
+    assert_eq!(known, [&json!(new), &json!(id)]);
+}
