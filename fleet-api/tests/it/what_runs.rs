@@ -94,6 +94,11 @@ async fn nobody_confirms_a_change_of_another_box_or_one_that_was_not_applied(db:
     let (api, mine) = applied(db).await;
     api.register("tenpo-0043").await;
     let other = api.wish("tenpo-0043", "192.168.10.20/24", json!({})).await;
+    api.dispatch().await;
+    let verdicts = json!([verdict(&other, "applied", &Value::Null)]);
+    api.aws.report("tenpo-0043", reported("192.168.10.20/24", &Value::Null, &verdicts));
+    api.fleet.hint(&"tenpo-0043".parse().unwrap(), "lan").await.unwrap();
+    assert_eq!(api.state(&other).await, "applied");
     let open = api.wish(BOX, "192.168.10.30/24", json!({})).await;
 
     for id in [&other, &open, &"01JUNKNOWN".to_owned()] {
