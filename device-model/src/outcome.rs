@@ -108,6 +108,8 @@ pub mod code {
     pub const PASSWORD_UNREADABLE: &str = "PASSWORD_UNREADABLE";
     /// A newer change took this one's place.
     pub const NEWER_CHANGE: &str = "NEWER_CHANGE";
+    /// It was taken back before the box took it in hand; nothing was changed.
+    pub const NOT_TAKEN_UP: &str = "NOT_TAKEN_UP";
 
     /// Somebody else wrote into the box's shadow, and the cloud writes back what it shall have.
     pub const DESIRED_FOREIGN: &str = "DESIRED_FOREIGN";
@@ -115,7 +117,7 @@ pub mod code {
     pub const JOURNAL_CORRUPT: &str = "JOURNAL_CORRUPT";
 
     /// Every one of them, for whoever has to have words for each.
-    pub const ALL: [&str; 22] = [
+    pub const ALL: [&str; 23] = [
         GATEWAY_SILENT,
         SHARE_LOGIN,
         CLOUD_UNREACHABLE,
@@ -136,6 +138,7 @@ pub mod code {
         WINDOW_MISSED,
         PASSWORD_UNREADABLE,
         NEWER_CHANGE,
+        NOT_TAKEN_UP,
         JOURNAL_CORRUPT,
         DESIRED_FOREIGN,
     ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use device_model::{
     change::ChangeState,
-    outcome::{Verdict, VerdictKind},
+    outcome::{Verdict, VerdictKind, code},
     shadow::{KEPT_VERDICTS, Reported, Trial},
     thing_name::ThingName,
 };
@@ -171,6 +171,8 @@ async fn settle(
         } else if change.withdrawing.is_some() && passed_over(change, &known, reported) {
             let ends_as = change.withdrawing.map_or(ChangeState::Superseded, Withdrawing::ends_as);
             let mut step = Step::of(ends_as, now);
+            let by_newer = ends_as == ChangeState::Superseded;
+            step.code = Some(if by_newer { code::NEWER_CHANGE } else { code::NOT_TAKEN_UP }.to_owned());
             step.detail =
                 Some("the box went on to a newer change and gave no verdict on this one".to_owned());
             fleet.step(db, change, step, &by).await?;

@@ -237,6 +237,7 @@ async fn close_unseen(fleet: &Fleet, thing: &ThingName, changes: &[Change]) -> R
     for change in changes {
         let ends_as = change.withdrawing.map_or(ChangeState::Cancelled, Withdrawing::ends_as);
         let mut step = Step::of(ends_as, fleet.clock().now());
+        step.code = Some(code::NOT_TAKEN_UP.to_owned());
         step.detail = Some("taken back before the box ever reported".to_owned());
         fleet.step(db, change, step, &Actor::system()).await?;
     }

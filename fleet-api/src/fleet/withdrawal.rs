@@ -2,7 +2,7 @@
 //! away for too long. What a box may have is closed by the box's word alone.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_model::{change::ChangeState, change_id::ChangeId, window::Window};
+use device_model::{change::ChangeState, change_id::ChangeId, outcome::code, window::Window};
 use sqlx::{Acquire, PgConnection};
 
 use crate::{
@@ -119,7 +119,8 @@ impl Fleet {
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         if matches!(change.state, ChangeState::Queued | ChangeState::Scheduled) && !change.handed_over {
-            let step = Step { detail: reason.map(str::to_owned), ..Step::of(why.ends_as(), now) };
+            let mut step = Step { detail: reason.map(str::to_owned), ..Step::of(why.ends_as(), now) };
+            step.code = (why == Withdrawing::Expire).then(|| code::NOT_TAKEN_UP.to_owned());
             self.step(db, change, step, by).await?;
             return Ok(());
         }

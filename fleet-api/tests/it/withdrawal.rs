@@ -21,6 +21,11 @@ async fn cancel(api: &TestApi, id: &str) -> Value {
     api.post(&format!("/v1/changes/{id}/cancel"), Value::Null).await.expect(202)
 }
 
+/// The code of the change's last step.
+async fn ended_for(api: &TestApi, id: &str) -> Value {
+    api.change(id).await["timeline"].as_array().unwrap().last().unwrap()["code"].clone()
+}
+
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn a_change_that_was_not_sent_is_cancelled_at_once(db: PgPool) {
     let api = TestApi::new(db).await;
@@ -108,6 +113,7 @@ async fn a_box_that_was_away_goes_to_the_newest_wish_and_every_story_ends(db: Pg
 
     assert_eq!(api.state(&first).await, "superseded");
     assert_eq!(api.state(&second).await, "superseded");
+    assert_eq!(ended_for(&api, &second).await, "NEWER_CHANGE");
     assert_eq!(api.state(&third).await, "applied");
 }
 
@@ -137,6 +143,7 @@ async fn a_box_that_never_spoke_loses_the_wish_from_its_shadow(db: PgPool) {
     cancel(&api, &id).await;
     api.dispatch().await;
 
+    assert_eq!(ended_for(&api, &id).await, "NOT_TAKEN_UP");
     assert_eq!(api.state(&id).await, "cancelled");
     assert_eq!(api.aws.desired("tenpo-0042"), json!({}));
 }
@@ -154,6 +161,7 @@ async fn a_change_that_nobody_took_up_for_two_weeks_expires(db: PgPool) {
     api.fleet.expire().await.unwrap();
 
     assert_eq!(api.steps(&id).await, ["queued", "expired"]);
+    assert_eq!(ended_for(&api, &id).await, "NOT_TAKEN_UP");
     assert_eq!(api.dispatch().await, 0);
 }
 

@@ -226,6 +226,10 @@ pub(super) fn verdict_words(verdict: &str) -> Option<(&'static str, &'static str
             "新しい変更が登録されたため、この変更は反映されません。新しい変更の結果を確認してください。",
             "A newer change took this one's place. Please see how that one ends.",
         ),
+        code::NOT_TAKEN_UP => (
+            "レセハブが受け取る前に取りやめになり、設定は変わっていません。必要なときは、もう一度登録してください。",
+            "This was taken back before the box took it up, and nothing has changed. Please register again if it is still needed.",
+        ),
         code::JOURNAL_CORRUPT => (
             "反映の途中でレセハブの記録が壊れたため、保存済みの設定で動いています。もう一度登録し、続くときは管理者に連絡してください。",
             "The box lost its record of this change and runs the settings it had saved. Please register again; if it goes on, tell an administrator.",
