@@ -6,7 +6,7 @@ use device_model::{
     change_id::ChangeId,
     fault::Faults,
     lan::{LanDraft, LanSettings},
-    outcome::Clock,
+    outcome::{Clock, code},
     shadow::ProbePolicy,
     share::{ShareDraft, ShareSettings},
     thing_name::ThingName,
@@ -206,5 +206,14 @@ impl Step {
     /// A step of the cloud's own.
     pub fn of(state: ChangeState, at: DateTime<Utc>) -> Self {
         Self { state, at, device_at: None, clock: None, code: None, detail: None }
+    }
+
+    /// The end of a change that is being taken back and that its box never took in hand.
+    pub fn not_taken_up(why: Withdrawing, at: DateTime<Utc>, detail: &str) -> Self {
+        let code = match why {
+            Withdrawing::Supersede => code::NEWER_CHANGE,
+            Withdrawing::Cancel | Withdrawing::Expire => code::NOT_TAKEN_UP,
+        };
+        Self { code: Some(code.to_owned()), detail: Some(detail.to_owned()), ..Self::of(why.ends_as(), at) }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use device_model::{
     change::ChangeState,
-    outcome::{Verdict, VerdictKind, code},
+    outcome::{Verdict, VerdictKind},
     shadow::{KEPT_VERDICTS, Reported, Trial},
     thing_name::ThingName,
 };
@@ -21,7 +21,7 @@ use crate::{
     fleet::{
         Fleet,
         actor::Actor,
-        change::{Change, Step, Withdrawing},
+        change::{Change, Step},
         dispatch, drift, foreign, recovered, status,
     },
     lifecycle::ticks,
@@ -168,14 +168,11 @@ async fn settle(
                 note_sent(fleet, db, change, version).await?;
             }
             fleet.step(db, change, closing(change, verdict, now), &by).await?;
-        } else if change.withdrawing.is_some() && passed_over(change, &known, reported) {
-            let ends_as = change.withdrawing.map_or(ChangeState::Superseded, Withdrawing::ends_as);
-            let mut step = Step::of(ends_as, now);
-            let by_newer = ends_as == ChangeState::Superseded;
-            step.code = Some(if by_newer { code::NEWER_CHANGE } else { code::NOT_TAKEN_UP }.to_owned());
-            step.detail =
-                Some("the box went on to a newer change and gave no verdict on this one".to_owned());
-            fleet.step(db, change, step, &by).await?;
+        } else if let Some(why) = change.withdrawing
+            && passed_over(change, &known, reported)
+        {
+            let detail = "the box went on to a newer change and gave no verdict on this one";
+            fleet.step(db, change, Step::not_taken_up(why, now, detail), &by).await?;
         } else {
             one_is_ahead = true;
         }

@@ -235,10 +235,9 @@ async fn close_unseen(fleet: &Fleet, thing: &ThingName, changes: &[Change]) -> R
     let db = tx.acquire().await?;
     things::lock(db, thing).await?;
     for change in changes {
-        let ends_as = change.withdrawing.map_or(ChangeState::Cancelled, Withdrawing::ends_as);
-        let mut step = Step::of(ends_as, fleet.clock().now());
-        step.code = Some(code::NOT_TAKEN_UP.to_owned());
-        step.detail = Some("taken back before the box ever reported".to_owned());
+        let why = change.withdrawing.unwrap_or(Withdrawing::Cancel);
+        let detail = "taken back before the box ever reported";
+        let step = Step::not_taken_up(why, fleet.clock().now(), detail);
         fleet.step(db, change, step, &Actor::system()).await?;
     }
     things::clear_foreign_desired(db, thing).await?;
