@@ -199,15 +199,15 @@ impl Ports {
 
     async fn health(&self, thing: &ThingName) -> anyhow::Result<Health> {
         let mut db = self.fleet.db().acquire().await?;
-        let applied = store::changes::last_applied(&mut db, thing).await?;
-        let applied = match applied {
-            Some(change) => Some(self.fleet.story(&mut db, &change.change_id).await?),
+        let mut applied = store::changes::last_applied(&mut db, thing).await?;
+        store::steps::load(&mut db, applied.as_mut_slice()).await?;
+        let seen = match &applied {
+            Some(change) => store::sights::of(&mut db, &change.change_id).await?,
             None => None,
         };
-        let applied_at = applied.as_ref().and_then(|change| change.steps.last()).map(|step| step.at);
         Ok(Health {
-            applied_at,
-            sight: applied.and_then(|change| change.sight).as_ref().map(sight),
+            applied_at: applied.as_ref().and_then(|change| change.steps.last()).map(|step| step.at),
+            sight: seen.as_ref().map(sight),
             last_upload_at: overview::last_upload(&mut db, thing).await?,
             certificate_issued_at: overview::certificate_issued(&mut db, thing).await?,
             ..Health::default()
