@@ -57,6 +57,7 @@ pub struct BoxView {
     pub thing: ThingName,
     /// Name and code of the pharmacy where it stands.
     pub pharmacy: Option<String>,
+    pub pharmacy_code: Option<String>,
     pub tags: Vec<String>,
     /// What runs, as the box last said.
     pub lan: Option<LanSettings>,

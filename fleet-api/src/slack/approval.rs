@@ -5,6 +5,8 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveTime, Utc, Weekday};
 use device_model::lan::LanSettings;
 
+use crate::fleet::device::Device;
+
 /// `static_address,outside=09:00-18:00,tag=pilot,pharmacy=HIMAWARI-`: any of them is enough. Empty: none is needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApprovalRules(Vec<Rule>);
@@ -35,6 +37,18 @@ pub struct Asked<'a> {
     /// The box's.
     pub tags: &'a [String],
     pub at: DateTime<Utc>,
+}
+
+impl<'a> Asked<'a> {
+    pub fn of(device: &'a Device, after: &'a LanSettings, at: DateTime<Utc>) -> Self {
+        Self {
+            before: device.reported.as_ref().map(|reported| &reported.lan),
+            after,
+            pharmacy: device.pharmacy.as_ref().map(|pharmacy| pharmacy.code.as_str()),
+            tags: &device.tags,
+            at,
+        }
+    }
 }
 
 impl ApprovalRules {

@@ -57,9 +57,8 @@ impl slack_app::fleet::Fleet for Ports {
     }
 
     fn needs_approval(&self, device: &BoxView, after: &LanSettings) -> bool {
-        let pharmacy = device.pharmacy.as_deref().and_then(code_of);
-        let at = self.fleet.clock().now();
-        let (before, tags) = (device.lan.as_ref(), &device.tags[..]);
+        let (before, pharmacy) = (device.lan.as_ref(), device.pharmacy_code.as_deref());
+        let (tags, at) = (&device.tags[..], self.fleet.clock().now());
         self.approval.apply_to(&Asked { before, after, pharmacy, tags, at })
     }
 
@@ -75,9 +74,9 @@ impl slack_app::fleet::Fleet for Ports {
             None => None,
         };
         let conditions = Conditions { if_match, idempotency_key: Some(key.to_owned()) };
-        let device = self.device(&thing).await?.ok_or_else(|| Refusal::UnknownThing(thing.clone()))?;
+        let device = self.fleet.device(&thing).await.map_err(refusal)?;
         let held = match self.judge(wish.lan.clone()) {
-            Ok(after) => self.needs_approval(&device, &after),
+            Ok(after) => self.approval.apply_to(&Asked::of(&device, &after, self.fleet.clock().now())),
             // It is refused for its faults.
             Err(_) => false,
         };
@@ -184,6 +183,7 @@ impl Ports {
         Ok(BoxView {
             thing: device.thing,
             pharmacy: device.pharmacy.as_ref().map(label),
+            pharmacy_code: device.pharmacy.map(|pharmacy| pharmacy.code),
             tags: device.tags,
             lan: reported.as_ref().map(|reported| reported.lan.clone()),
             share: reported.as_ref().and_then(|reported| reported.share.clone()),
@@ -243,8 +243,4 @@ pub(super) fn refusal(error: ApiError) -> Refusal {
 /// A pharmacy as operators know it: its name and its code.
 fn label(pharmacy: &Pharmacy) -> String {
     format!("{} ({})", pharmacy.name, pharmacy.code)
-}
-
-fn code_of(label: &str) -> Option<&str> {
-    label.strip_suffix(')')?.rsplit_once('(').map(|(_, code)| code)
 }

@@ -161,18 +161,13 @@ impl PasswordPages {
         let thing: ThingName = thing.parse().map_err(anyhow::Error::from)?;
         let by = Actor::slack(user_id);
         let device = self.fleet.device(&thing).await?;
-        let reported = device.reported.ok_or_else(|| ApiError::UnknownThing(thing.clone()))?;
+        let reported = device.reported.clone().ok_or_else(|| ApiError::UnknownThing(thing.clone()))?;
         let share = reported.share.ok_or_else(|| ApiError::UnknownThing(thing.clone()))?;
         let random = rand::rng().sample_iter(Alphanumeric).map(char::from);
         // Without letters that are read as another.
         let password: String = random.filter(|c| !"0O1lI".contains(*c)).take(PASSWORD_LENGTH).collect();
-        let held = self.approval.apply_to(&Asked {
-            before: Some(&reported.lan),
-            after: &reported.lan,
-            pharmacy: device.pharmacy.as_ref().map(|pharmacy| pharmacy.code.as_str()),
-            tags: &device.tags,
-            at: self.fleet.clock().now(),
-        });
+        let asked = Asked::of(&device, &reported.lan, self.fleet.clock().now());
+        let held = self.approval.apply_to(&asked);
         let wish = Wish {
             lan: LanDraft::from(reported.lan),
             share: Some(ShareDraft {

@@ -252,6 +252,7 @@ pub fn device(thing: &str, pharmacy: Option<&str>) -> BoxView {
     BoxView {
         thing: thing.parse().unwrap(),
         pharmacy: pharmacy.map(str::to_owned),
+        pharmacy_code: None,
         tags: Vec::new(),
         lan: Some(lan(json!({"mode": "static", "address": "192.168.10.9/24", "gateway": "192.168.10.1",
             "dns": ["192.168.10.1"], "mtu": 1400, "routes": [{"to": "192.168.20.0/24", "via": "192.168.10.2"}]}))),
