@@ -139,9 +139,9 @@ pub async fn box_status(one: &RecehubBox) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Everything that stands in the database, as text.
+/// Everything that stands in the database, as text. The application may not look into partitions made meanwhile.
 pub async fn database_text(bed: &Testbed) -> String {
-    let mut db = PgConnection::connect(&bed.database_url()).await.unwrap();
+    let mut db = PgConnection::connect(&bed.superuser_url()).await.unwrap();
     let tables: Vec<String> =
         sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
             .fetch_all(&mut db)
