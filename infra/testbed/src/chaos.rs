@@ -49,7 +49,8 @@ pub struct Plan {
 pub async fn run(plan: Plan, tell: impl Fn(&str)) -> Result<Report> {
     let mut stage = Stage::build().await?;
     let outcome = carry_out(&mut stage, plan, &tell).await;
-    if outcome.is_err() {
+    if let Err(error) = &outcome {
+        tell(&format!("it does not hold: {error:#}"));
         let log = stage.agent_log()?;
         let lines: Vec<&str> = log.lines().collect();
         tell("the last words of the agent's log:");
