@@ -4,6 +4,7 @@
 //! looking at everything from time to time.
 
 mod beneath;
+mod closing;
 pub mod complete;
 pub mod lease;
 pub mod patterns;
@@ -26,12 +27,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval_at},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     capture::{
+        closing::Closing,
         complete::{Incomplete, Stamp, Whole},
         queue::Queue,
         retention::Retention,
@@ -73,13 +75,23 @@ pub struct Capture {
 
 enum Ended {
     Walk(anyhow::Result<Vec<SharePath>>),
-    Read(SharePath, anyhow::Result<()>),
+    Read(SharePath, anyhow::Result<Looked>),
+    /// Its wait is over.
+    Wait(SharePath),
+}
+
+#[derive(PartialEq, Eq)]
+enum Looked {
+    Done,
+    /// Someone had it open for writing.
+    Busy,
 }
 
 impl Capture {
     pub async fn run(self, mut source: impl Source, stop: CancellationToken) -> anyhow::Result<()> {
         lease::ignore_lease_signals();
         let mut queue = Queue::new(self.most_waiting);
+        let mut closing = Closing::default();
         let mut tasks = JoinSet::new();
         let mut reading = 0;
         let mut walking = 0;
@@ -132,12 +144,22 @@ impl Capture {
                     }
                     Ended::Read(path, result) => {
                         reading -= 1;
-                        queue.done(path);
+                        queue.done(path.clone());
                         rescan_due |= queue.has_room_again();
-                        if let Err(error) = result {
-                            tracing::error!(error = format!("{error:#}"), "a file could not be captured");
+                        match result {
+                            Ok(Looked::Done) => closing.done(&path),
+                            Ok(Looked::Busy) => if let Some(wait) = closing.wait(&path) {
+                                tasks.spawn(async move {
+                                    sleep(wait).await;
+                                    Ended::Wait(path)
+                                });
+                            }
+                            Err(error) => {
+                                tracing::error!(error = format!("{error:#}"), "a file could not be captured");
+                            }
                         }
                     }
+                    Ended::Wait(path) => queue.add(path),
                 },
             }
         }
@@ -218,7 +240,7 @@ impl Capture {
     }
 
     /// Reads one file and spools it. What is no file, or not yet whole, is no fault.
-    async fn capture(&self, view: Arc<dyn View>, path: SharePath) -> anyhow::Result<()> {
+    async fn capture(&self, view: Arc<dyn View>, path: SharePath) -> anyhow::Result<Looked> {
         let started = Instant::now();
         let observed = self.clock.moment();
         let local = self.clock.local();
@@ -234,12 +256,11 @@ impl Capture {
             Err(
                 Incomplete::Gone
                 | Incomplete::NotAFile
-                | Incomplete::Busy
-                | Incomplete::Changing
                 | Incomplete::Early
                 | Incomplete::TooBig
                 | Incomplete::NoRoom,
-            ) => return Ok(()),
+            ) => return Ok(Looked::Done),
+            Err(Incomplete::Busy | Incomplete::Changing) => return Ok(Looked::Busy),
             Err(error) => return Err(error.into()),
         };
         let (size, leased) = (whole.size, whole.leased);
@@ -262,7 +283,7 @@ impl Capture {
                 "captured a file"
             );
         }
-        Ok(())
+        Ok(Looked::Done)
     }
 
     fn read_whole(&self, view: &dyn View, path: &[u8]) -> Result<Whole, Incomplete> {

@@ -69,7 +69,7 @@ pub enum Incomplete {
     /// It stays on the share and unseen, so the next look at everything comes back to it.
     #[error("no room for it")]
     NoRoom,
-    /// Someone is writing; their close brings the next event.
+    /// Someone has it open for writing; their close brings the next event, or has brought it a moment ago.
     #[error("being written")]
     Busy,
     /// It changed each time it was read.

@@ -15,7 +15,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use device_agent::{
     capture::{
-        complete::{self, Stamp},
+        complete::Stamp,
         lease,
         retention::{Retention, remove},
         spool::{Added, Spool},
@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 use crate::{
     capture::{Share, put},
-    support::{entries, eventually, spool_in},
+    support::{entries, eventually, read_whole, spool_in},
 };
 
 fn thing() -> ThingName {
@@ -61,7 +61,7 @@ impl Desk {
     }
 
     async fn capture(&self, name: &str, settled: bool) {
-        let whole = complete::read(self.share.path(), name.as_bytes(), self.spool.folder()).unwrap();
+        let whole = read_whole(self.share.path(), name.as_bytes(), &self.spool).await;
         let added =
             self.spool.add(name.into(), whole, Moment { at: self.now, unsure: None }, settled).await.unwrap();
         assert!(matches!(added, Added::New { .. }));

@@ -9,7 +9,7 @@ use std::{
 
 use device_agent::{
     capture::{
-        complete::{self, Body, INLINE, Stamp},
+        complete::{Body, INLINE, Stamp},
         sealed::BrokenSeal,
         spool::{Added, BodyError, Entry, Spool},
     },
@@ -21,7 +21,7 @@ use device_model::upload::{ContentHash, Receipt};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::support::{entries, eventually, spool_keys};
+use crate::support::{entries, eventually, read_whole, spool_keys};
 
 const NAME: &str = "山田太郎-処方.csv";
 const CONTENT: &[u8] = b"a canary that nobody may see in the open, 0123456789";
@@ -53,7 +53,7 @@ impl Desk {
 
     async fn add(&self, spool: &Spool, name: &str, content: &[u8]) -> Added {
         File::create(self.share.path().join(name)).unwrap().write_all(content).unwrap();
-        let whole = complete::read(self.share.path(), name.as_bytes(), spool.folder()).unwrap();
+        let whole = read_whole(self.share.path(), name.as_bytes(), spool).await;
         spool.add(name.into(), whole, Clock::system().moment(), true).await.unwrap()
     }
 

@@ -15,6 +15,7 @@ use std::{
 use device_agent::{
     capture::{
         Capture, MOST_WAITING,
+        complete::{self, Incomplete, Whole},
         spool::{
             Entry, Spool,
             keys::{KeyFile, KeyRing},
@@ -54,6 +55,15 @@ pub async fn eventually_within<T, F: Future<Output = Option<T>>>(
 /// A folder in memory, where there is such a place: for what does not try the disk.
 pub fn light_folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Reads what was just written. A process that another test starts has it open too, until it is that program.
+pub async fn read_whole(folder: &Path, name: &[u8], spool: &Spool) -> Whole {
+    let read = async || match complete::read(folder, name, spool.folder()) {
+        Err(Incomplete::Busy) => None,
+        read => Some(read.unwrap()),
+    };
+    eventually("nobody has the file open for writing", read).await
 }
 
 pub async fn spool_in(state: &Path) -> Spool {

@@ -55,7 +55,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{SmallDisk, entries, eventually, spool_in, spool_keys};
+use crate::support::{SmallDisk, entries, eventually, read_whole, spool_in, spool_keys};
 
 const THING: &str = "tenpo-0001";
 
@@ -325,7 +325,7 @@ impl Bed {
     async fn add(&self, name: &str, content: &[u8], seen: Moment) {
         let file = self.state.path().join("read-me");
         fs::File::create(&file).and_then(|mut file| file.write_all(content)).unwrap();
-        let whole = complete::read(self.state.path(), b"read-me", self.spool.folder()).unwrap();
+        let whole = read_whole(self.state.path(), b"read-me", &self.spool).await;
         self.spool.add(name.into(), whole, seen, true).await.unwrap();
     }
 
