@@ -13,8 +13,8 @@ use crate::{
     wait::until,
 };
 
-/// A strike may come a moment too late; so often it is tried.
-const STRIKES: usize = 40;
+/// A strike may come a moment too early or too late; so often it is tried.
+const STRIKES: u32 = 40;
 const SLOW_BYTES_PER_SECOND: u32 = 20_000;
 /// What an answer of S3 waits that is to be waiting when the cloud is killed.
 const HELD_MS: u64 = 60_000;
@@ -83,8 +83,10 @@ impl Fault {
 
     /// Strikes, lasts so long and is healed. Of faults that come in kinds, `round` chooses one.
     pub async fn strike(self, stage: &mut Stage, round: usize, lasts: Duration) -> Result<u64> {
-        for _ in 0..STRIKES {
-            let interrupted = self.once(stage, round, lasts).await?;
+        for strike in 1..=STRIKES {
+            // Not always at the first step of what it interrupts, nor at the same one again in vain.
+            let moment = lasts / 64 * strike;
+            let interrupted = self.once(stage, round, moment, lasts).await?;
             if interrupted > 0 {
                 return Ok(interrupted);
             }
@@ -94,12 +96,10 @@ impl Fault {
         Ok(0)
     }
 
-    async fn once(self, stage: &mut Stage, round: usize, lasts: Duration) -> Result<u64> {
+    async fn once(self, stage: &mut Stage, round: usize, moment: Duration, lasts: Duration) -> Result<u64> {
         // Nothing is done; it is done and its answer breaks off; an error is answered.
         let kinds = [("refuse", 0), ("cut", 0), ("status", 500), ("status", 503)];
         let (kind, detail) = kinds[round % kinds.len()];
-        // Not always at the first step of what it interrupts.
-        let moment = lasts / 64;
         match self {
             Self::AgentKilled => kill_agent(stage, moment).await,
             Self::ApiKilled => kill_api(stage, moment, lasts).await,
