@@ -35,40 +35,61 @@ const RACES: usize = 5;
 /// How long one dispatcher has a thing to itself, should it die; it gives up before that.
 const LEASE: Duration = Duration::from_secs(30);
 const IN_TIME: Duration = Duration::from_secs(25);
+/// About how long until what another replica had is looked at again.
+const TAKEN: Duration = Duration::from_secs(1);
 
 /// Runs passes: when nudged and every so often.
 pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyhow::Result<()> {
     let mut timer = ticks(every);
+    let mut taken = 0;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = fleet.nudged() => {}
             _ = timer.tick() => {}
+            // Who had them may have judged before there was what we were nudged for.
+            () = tokio::time::sleep(TAKEN.mul_f64(rand::random_range(0.5..1.5))), if taken > 0 => {}
         }
         if let Err(error) = fleet.expire().await {
             tracing::warn!(error = %error, "could not look for changes that waited for too long");
         }
-        if let Err(error) = pass(&fleet).await {
-            tracing::warn!(error = format!("{error:#}"), "could not look for changes to carry");
-        }
+        taken = match pass(&fleet).await {
+            Ok(passed) => passed.taken,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "could not look for changes to carry");
+                0
+            }
+        };
     }
 }
 
-/// One pass over all things with a change to carry; answers how many were carried.
-pub async fn pass(fleet: &Fleet) -> anyhow::Result<usize> {
+/// How many things a pass served, and how many it left to whoever had them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    pub carried: usize,
+    pub taken: usize,
+}
+
+/// One pass over all things with a change to carry.
+pub async fn pass(fleet: &Fleet) -> anyhow::Result<Pass> {
     let mut db = fleet.db().acquire().await?;
     let due = store::changes::waiting::due_things(&mut db, fleet.clock().now()).await?;
     drop(db);
-    let carried = futures::stream::iter(due).map(|thing| async move {
+    let passed = futures::stream::iter(due).map(|thing| async move {
         match carry(fleet, &thing).await {
-            Ok(carried) => usize::from(carried),
+            Ok(Some(carried)) => Pass { carried: usize::from(carried), taken: 0 },
+            Ok(None) => Pass { carried: 0, taken: 1 },
             Err(error) => {
                 put_off(fleet, &thing, error).await;
-                0
+                Pass::default()
             }
         }
     });
-    Ok(carried.buffer_unordered(AT_ONCE).fold(0, |sum, one| async move { sum + one }).await)
+    let both = async |one: Pass, other: Pass| Pass {
+        carried: one.carried + other.carried,
+        taken: one.taken + other.taken,
+    };
+    Ok(passed.buffer_unordered(AT_ONCE).fold(Pass::default(), both).await)
 }
 
 /// What is to be done to a shadow, judged on one reading of it.
@@ -84,12 +105,13 @@ enum Plan {
     Nothing,
 }
 
-/// Brings one thing's shadow up to its newest change. Another replica that is at it is left to it.
+/// Brings one thing's shadow up to its newest change, and says whether something was written. None: another
+/// replica is at it.
 #[tracing::instrument(name = "fleet.carry", skip_all, fields(thing.name = %thing))]
-async fn carry(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
+async fn carry(fleet: &Fleet, thing: &ThingName) -> Result<Option<bool>, ApiError> {
     let mut db = fleet.db().acquire().await?;
     let Some(lease) = things::lease(&mut db, thing, LEASE).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     drop(db);
     let carried = tokio::time::timeout(IN_TIME, carry_leased(fleet, thing)).await;
@@ -100,7 +122,7 @@ async fn carry(fleet: &Fleet, thing: &ThingName) -> Result<bool, ApiError> {
         // What was asked for meanwhile found the thing taken.
         fleet.parts.nudge.notify_one();
     }
-    Ok(carried)
+    Ok(Some(carried))
 }
 
 /// No connection and no lock is held while AWS is asked. What is written was judged on the version

@@ -29,7 +29,7 @@ pub async fn lock(db: &mut PgConnection, thing: &ThingName) -> sqlx::Result<bool
 }
 
 /// Gives the thing's shadow to one dispatcher for a while; None: another has it. Answers what the
-/// lease is given back by.
+/// lease is given back by. Whoever only changes the row, as a box that connects, is waited for.
 #[tracing::instrument(name = "db.things.lease", skip_all, fields(thing.name = %thing))]
 pub async fn lease(
     db: &mut PgConnection,
@@ -38,9 +38,7 @@ pub async fn lease(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         "update things set dispatched_until = now() + $2::float8 * interval '1 second'
-         where name = (select name from things
-                       where name = $1 and (dispatched_until is null or dispatched_until <= now())
-                       for no key update skip locked)
+         where name = $1 and (dispatched_until is null or dispatched_until <= now())
          returning dispatched_until as \"until!\"",
         thing.as_str(),
         time.as_secs_f64(),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use fleet_api::fleet::dispatch;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{TestApi, reported, verdict};
 
@@ -161,12 +163,55 @@ async fn a_thing_is_left_to_the_replica_that_has_it_until_its_lease_is_over(db: 
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_box_that_connects_in_that_moment_does_not_put_its_change_off(db: PgPool) {
+    let api = api_with_box(db).await;
+    api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    let mut connects = api.db.begin().await.unwrap();
+    sqlx::query("update things set seen_at = now() where name = $1")
+        .bind(BOX)
+        .execute(&mut *connects)
+        .await
+        .unwrap();
+
+    let waits = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'";
+    let connected = async {
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&api.db).await.unwrap() == 0 {}
+        connects.commit().await.unwrap();
+    };
+    let both = async { tokio::join!(api.dispatch(), connected) };
+    let (carried, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+
+    assert_eq!(carried, 1);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn what_another_replica_had_is_looked_at_again_soon(db: PgPool) {
+    let api = api_with_box(db).await;
+    let change = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    let taken = "update things set dispatched_until = now() + interval '1 second'";
+    sqlx::query(taken).execute(&api.db).await.unwrap();
+    let stop = CancellationToken::new();
+
+    let sent = async {
+        while api.state(&change).await != "sent" {}
+        stop.cancel();
+    };
+    let run = dispatch::run(api.fleet.clone(), Duration::from_hours(1), stop.clone());
+    let both = async { tokio::join!(run, sent) };
+    let (ran, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+
+    ran.unwrap();
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
 async fn nobody_waits_for_a_lock_longer_than_slack_waits_for_us(db: PgPool) {
     let url = sqlx::ConnectOptions::to_url_lossy(&*db.connect_options());
-    let pool = fleet_api::database(url.as_str(), 0).unwrap();
+    let options = fleet_api::database(url.as_str(), 0).unwrap().connect_options();
+    let mut db = sqlx::ConnectOptions::connect(&*options).await.unwrap();
 
-    let lock: String = sqlx::query_scalar("show lock_timeout").fetch_one(&pool).await.unwrap();
-    let statement: String = sqlx::query_scalar("show statement_timeout").fetch_one(&pool).await.unwrap();
+    let lock: String = sqlx::query_scalar("show lock_timeout").fetch_one(&mut db).await.unwrap();
+    let statement: String = sqlx::query_scalar("show statement_timeout").fetch_one(&mut db).await.unwrap();
 
     assert_eq!((lock.as_str(), statement.as_str()), ("2s", "10s"));
 }

@@ -198,7 +198,7 @@ impl TestApi {
     }
 
     pub async fn dispatch(&self) -> usize {
-        dispatch::pass(&self.fleet).await.unwrap()
+        dispatch::pass(&self.fleet).await.unwrap().carried
     }
 
     /// Gives every entry its place in the audit log, as a process does that has just begun; answers how many
