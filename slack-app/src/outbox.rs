@@ -145,8 +145,12 @@ async fn show<O: Outbox>(
     for (number, text) in milestones.iter().enumerate().skip(due.told) {
         let name = format!("milestone:{}:{number}", due.story.change_id);
         // Slack may have posted it though its answer was lost.
-        if due.attempt > 0 && matches!(web.find_reply(&posted, &name).await, Ok(true)) {
-            continue;
+        if due.attempt > 0 {
+            match found(web.find_reply(&posted, &name).await) {
+                Ok(Some(true)) => continue,
+                Ok(Some(false) | None) => {}
+                Err(error) => return Ok(Err(error)),
+            }
         }
         let blocks = [named_section(&name, text)];
         match web.reply(&posted, &fallback(text), &blocks).await {
@@ -165,7 +169,9 @@ async fn place(web: &Web, due: &DueMessage, channel_id: &str) -> Result<(Posted,
     let place = match &due.place {
         Some(place) => Some(place.clone()),
         // Slack may have posted it though its answer was lost.
-        None if due.attempt > 0 => posted_before(web, due, channel_id).await,
+        None if due.attempt > 0 => {
+            found(web.find_message(channel_id, &name(&due.story.change_id)).await)?.flatten()
+        }
         None => None,
     };
     let Some(place) = place else {
@@ -182,13 +188,16 @@ async fn place(web: &Web, due: &DueMessage, channel_id: &str) -> Result<(Posted,
     }
 }
 
-async fn posted_before(web: &Web, due: &DueMessage, channel_id: &str) -> Option<Posted> {
-    match web.find_message(channel_id, &name(&due.story.change_id)).await {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(%error, "could not look for a message that may have been posted");
-            None
+/// What a look for something that may have been posted already found. None: Slack will not let us look, so
+/// it is posted perhaps a second time. While Slack does not answer, nothing is posted.
+fn found<T>(looked: Result<T, WebError>) -> Result<Option<T>, WebError> {
+    match looked {
+        Ok(found) => Ok(Some(found)),
+        Err(error @ WebError::Refused(_)) => {
+            tracing::warn!(%error, "could not look for what may have been posted");
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 
