@@ -294,7 +294,8 @@ fn is_of_the_disk(error: &rusqlite::Error) -> bool {
 }
 
 fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-    connection.execute_batch("begin")?;
+    // At once for writing: whoever reads first and then finds another process in the way is not waited for.
+    connection.execute_batch("begin immediate")?;
     for job in batch {
         connection.execute_batch("savepoint job")?;
         if !job.work(connection)? {
@@ -308,6 +309,25 @@ fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusql
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn another_process_does_not_come_between_what_a_job_reads_and_what_it_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let other = open_to_change(folder.path()).unwrap();
+        other.pragma_update(None, "busy_timeout", 0).unwrap();
+
+        let job = store.run(move |db| {
+            db.query_row("select count(*) from meta", [], |row| row.get::<_, i64>(0))?;
+            let came_between = other.execute("insert into meta values ('other', 1)", []).is_ok();
+            db.execute("insert into meta values ('ours', 1)", [])?;
+            Ok((came_between, other))
+        });
+        let (came_between, other) = job.await.unwrap();
+
+        assert!(!came_between);
+        other.execute("insert into meta values ('other', 1)", []).unwrap();
+    }
 
     #[tokio::test]
     async fn a_failed_job_undoes_itself_and_leaves_its_neighbours() {
