@@ -116,6 +116,8 @@ impl Fleet {
             content: content.stream(),
         });
         let put = tokio::select! {
+            // What is there counts, however long we did not look.
+            biased;
             put = put => put,
             error = content.stalls() => return Err(error),
         };
@@ -286,6 +288,8 @@ impl Content {
             }
         };
         tokio::select! {
+            // What is there counts, however long we did not look.
+            biased;
             checked = read => checked,
             error = self.stalls() => Err(error),
         }
