@@ -142,6 +142,7 @@ pub async fn heal(fleet: &Fleet) -> anyhow::Result<u64> {
         healed += presence::heal(&mut *fleet.db().acquire().await?, &page.things).await?;
         after = page.next;
         if after.is_none() {
+            tx.commit().await?;
             return Ok(healed);
         }
         tokio::time::sleep(BETWEEN_PAGES).await;

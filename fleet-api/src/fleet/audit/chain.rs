@@ -73,8 +73,8 @@ impl Chainer {
         if count > 0 {
             let links = links(ends, last_hash(head)?, &entries, clock.now());
             audit_chain::append(db, links).await?;
-            tx.commit().await?;
         }
+        tx.commit().await?;
         self.seen = Some(ends + i64::try_from(count)?);
         Ok(count)
     }
