@@ -81,7 +81,8 @@ async fn after_its_disk_became_read_only_and_was_mended_the_box_goes_on_without_
     one.save("while-it-fails", b"B");
     one.save("big", &big);
     one.has_looked().await;
-    assert!(one.spool.backlog().await.is_err(), "what cannot be written is not read from either");
+    // What cannot be written is not read from either.
+    eventually("it is noticed", || async { one.spool.backlog().await.is_err().then_some(()) }).await;
     assert!(one.tasks.try_join_next().is_none());
     disk.mend().await;
 

@@ -391,7 +391,7 @@ async fn a_slow_line_has_time_for_an_upload_by_its_size() {
 #[tokio::test]
 async fn a_line_slower_than_any_line_is_given_up_and_tried_again() {
     let mut bed = Bed::at_rest().await;
-    let least_upload = Duration::from_millis(100);
+    let least_upload = Duration::from_secs(1);
     bed.patience = Patience { least_upload, slowest_bytes_per_second: u64::MAX, ..Patience::default() };
     bed.cloud.lock().unwrap().reads_for = least_upload * 4;
     bed.capture("slow", b"A", &Clock::system()).await;

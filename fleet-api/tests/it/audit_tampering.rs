@@ -47,7 +47,8 @@ const FIELDS: [&str; 10] = [
     "at = at + interval '1 microsecond'",
     "after = after || '{\"number\": -1}'",
     "before = 'null'",
-    "reason = null",
+    // What has no reason gets an empty one, and what has one loses it.
+    "reason = case when reason is null then '' end",
     "change_id = ''",
 ];
 

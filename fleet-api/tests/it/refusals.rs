@@ -228,8 +228,15 @@ async fn the_last_page_is_the_last_though_it_is_full(db: PgPool) {
 async fn readiness_names_what_is_down(db: PgPool) {
     let api = TestApi::new(db).await;
 
-    let ready = api.get("/readyz").await.expect(200);
-    assert_eq!(ready["dependencies"], json!({"postgres": "up", "s3": "up", "iot": "up"}));
+    let all_up = json!({"postgres": "up", "s3": "up", "iot": "up"});
+    // A machine that is busy may take longer to ask Postgres than readiness may take.
+    let mut ready = api.get("/readyz").await;
+    for _ in 0..10 {
+        if ready.body["dependencies"] != all_up {
+            ready = api.get("/readyz").await;
+        }
+    }
+    assert_eq!(ready.expect(200)["dependencies"], all_up);
     api.aws.state().down = true;
     let down = api.get("/readyz").await.expect_problem(503, "not-ready");
     assert_eq!(down["dependencies"], json!({"postgres": "up", "s3": "down", "iot": "down"}));

@@ -145,7 +145,8 @@ async fn old_uploads_are_forgotten_in_bites_and_young_ones_stay(db: PgPool) {
     for statement in [
         "update uploads set received_at = now() - interval '6 years' where object_key in
              (select object_key from uploads order by upload_id limit 3)",
-        "update uploads set received_at = now() - interval '2 years' where received_at > now() - interval '3 years'",
+        "update uploads set received_at = now() - interval '2 years' where object_key not in
+             (select object_key from uploads order by upload_id limit 3)",
     ] {
         sqlx::query(statement).execute(&api.db).await.unwrap();
     }

@@ -249,7 +249,7 @@ impl TestApi {
                 tokio::task::yield_now().await;
             }
         };
-        let idle = tokio::time::timeout(std::time::Duration::from_secs(5), idle).await;
+        let idle = tokio::time::timeout(std::time::Duration::from_secs(30), idle).await;
         idle.expect("somebody holds a connection");
     }
 

@@ -1,9 +1,10 @@
 //! Ports: free ones, the same again after a restart, or the ones that were asked for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, TcpListener},
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, bail};
@@ -55,17 +56,28 @@ impl Ports {
     }
 
     /// One that no part has been promised.
-    pub fn free_port(&self) -> Result<u16> {
-        // The kernel may give a port that another part has been promised and does not listen on yet.
-        for _ in 0..100 {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-            let port = listener.local_addr()?.port();
+    fn free_port(&self) -> Result<u16> {
+        loop {
+            let port = free_port()?;
             if !self.taken.values().chain(self.asked.values()).any(|&taken| taken == port) {
                 return Ok(port);
             }
         }
-        bail!("no free port")
     }
+}
+
+/// One that nobody in this process has been given: the kernel would give it twice, if whoever has it does not
+/// listen on it yet, or does not at the moment.
+pub fn free_port() -> Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    for _ in 0..1000 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+        let port = listener.local_addr()?.port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return Ok(port);
+        }
+    }
+    bail!("no free port")
 }
 
 fn is_free(port: u16) -> bool {

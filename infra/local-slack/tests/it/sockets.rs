@@ -10,7 +10,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 use crate::support::*;
 
 const APP_TOKEN: &str = "xapp-local-test";
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_mins(1);
 
 struct Line(WebSocketStream<MaybeTlsStream<TcpStream>>);
 

@@ -60,7 +60,7 @@ impl Disk {
     /// Mounts it anew, as the next start of the box does. Nobody may have a file of it open.
     pub async fn remount(&mut self) -> Result<()> {
         let gone = Program::new("umount", "umount").arg(self.root().display().to_string());
-        until("the disk can be taken out", Duration::from_secs(10), || {
+        until("the disk can be taken out", Duration::from_mins(1), || {
             let gone = gone.clone();
             async move { Ok(gone.output().await.ok()) }
         })

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::{ext4, lab::space::Space, process::Program, wait::until};
 
 const BYTES: u64 = 256 * 1024 * 1024;
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_mins(1);
 
 pub struct Disk {
     image: PathBuf,

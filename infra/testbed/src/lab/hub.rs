@@ -19,7 +19,7 @@ use crate::{
     wait::until,
 };
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_mins(1);
 /// The port of the switch that the box is plugged into.
 pub const PORT: &str = "box";
 const SMB_PORT: u16 = 445;

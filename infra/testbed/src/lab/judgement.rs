@@ -19,7 +19,7 @@ use crate::{
 /// As often as a change may be on the interface.
 const MOST_ATTEMPTS: usize = 3;
 /// A box that was just switched on asks for its address first.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_mins(1);
 
 pub async fn judge(
     story: &Story,

@@ -137,7 +137,7 @@ impl Router {
             dnsmasq
         };
         let mut process = self.space.inside(&dnsmasq)?.start(&self.logs)?;
-        until("the router answers", Duration::from_secs(10), || {
+        until("the router answers", Duration::from_mins(1), || {
             let alive = process.ensure_alive();
             let open = self.space.run("grep -q ' 010AA8C0:0035 ' /proc/net/udp");
             async move {

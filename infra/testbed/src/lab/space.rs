@@ -21,7 +21,7 @@ use crate::{
     wait::until,
 };
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_mins(1);
 /// What the holder becomes once all is set up.
 const HELD: &str = "sleep";
 

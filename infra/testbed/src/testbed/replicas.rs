@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     boxes::ApiClient,
-    ports::Ports,
+    ports::free_port,
     process::{Process, Program},
     testbed::{Testbed, wait_until_ready},
 };
@@ -28,7 +28,7 @@ impl Testbed {
 
     /// One that is configured otherwise: `program` is [`Self::api_program`] and more.
     pub async fn start_replica_with(&self, program: Program) -> Result<Replica> {
-        let port = Ports::open(&self.folder, std::collections::BTreeMap::new())?.free_port()?;
+        let port = free_port()?;
         self.start_replica_as(&format!("http://127.0.0.1:{port}"), program).await
     }
 

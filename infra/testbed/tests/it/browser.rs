@@ -3,7 +3,7 @@
 use serde_json::Value;
 use testbed::{Testbed, wait::until};
 
-use crate::support::{BOUND, browser::Browser, slack::Workspace, tls_provider};
+use crate::support::{BOUND, browser::Browser, has_reported, slack::Workspace, tls_provider};
 
 async fn bed() -> Testbed {
     tls_provider();
@@ -11,10 +11,9 @@ async fn bed() -> Testbed {
     let bed = Testbed::for_test_with_approval(1, "static_address").await.unwrap();
     // Then a form has something to show, and the box is known to be there.
     let path = format!("/v1/devices/{}", bed.boxes[0].thing);
-    until("the box is online and has reported", BOUND, || async {
-        let online = bed.api.get(&path).await?["online"] == true;
-        let reported = bed.api.get(&format!("{path}/lan")).await?["reported"] != Value::Null;
-        Ok((online && reported).then_some(()))
+    has_reported(&bed, &bed.boxes[0].thing).await;
+    until("the box is online", BOUND, || async {
+        Ok((bed.api.get(&path).await?["online"] == true).then_some(()))
     })
     .await
     .unwrap();
@@ -129,7 +128,7 @@ async fn a_new_password_is_shown_once_and_not_in_slack() {
     operator.click(".message.ephemeral button", "共有フォルダの新しいパスワード").await;
     operator.click(".modal button", "ページを開く").await;
     let slack = operator.follow().await;
-    let number = operator.find("p.big").await.text().await.unwrap();
+    let number = operator.text("p.big").await;
     operator.shoot("password-number").await;
 
     operator.look_at(&slack).await;
@@ -144,7 +143,7 @@ async fn a_new_password_is_shown_once_and_not_in_slack() {
     operator.sees("main", "表示は一度だけです").await;
     operator.shoot("password-ready").await;
     operator.press("main form button").await;
-    let password = operator.find("dd.big").await.text().await.unwrap();
+    let password = operator.text("dd.big").await;
     operator.shoot("password-shown").await;
 
     assert_eq!(password.len(), 16, "it is no password");

@@ -69,7 +69,9 @@ async fn the_router_hands_out_addresses_refuses_to_or_misleads_as_it_is_told() {
     let Some(mut lab) = lab(1).await else { return };
     let pharmacy = &mut lab.pharmacies[0];
     has_address(pharmacy).await;
-    let up = "nmcli connection modify lan ipv4.dhcp-timeout 2; nmcli connection up lan";
+    let up = |patience: u32| {
+        format!("nmcli connection modify lan ipv4.dhcp-timeout {patience}; nmcli connection up lan")
+    };
     let foreign = Lease {
         address: Ipv4Addr::new(198, 51, 100, 77),
         prefix: 24,
@@ -79,13 +81,13 @@ async fn the_router_hands_out_addresses_refuses_to_or_misleads_as_it_is_told() {
 
     for dhcp in [Dhcp::Silent, Dhcp::Rogue(Answer::Nak)] {
         pharmacy.router.set_dhcp(dhcp).await.unwrap();
-        assert!(pharmacy.hub.space().unwrap().run(up).await.is_err(), "{dhcp:?}");
+        assert!(pharmacy.hub.space().unwrap().run(&up(2)).await.is_err(), "{dhcp:?}");
     }
     pharmacy.router.set_dhcp(Dhcp::Rogue(Answer::Lease(foreign))).await.unwrap();
-    pharmacy.hub.space().unwrap().run(up).await.unwrap();
+    pharmacy.hub.space().unwrap().run(&up(45)).await.unwrap();
     let misled = Settings::of(&pharmacy.hub).await.unwrap();
     pharmacy.router.set_dhcp(Dhcp::Good).await.unwrap();
-    pharmacy.hub.space().unwrap().run(up).await.unwrap();
+    pharmacy.hub.space().unwrap().run(&up(45)).await.unwrap();
     let good = Settings::of(&pharmacy.hub).await.unwrap();
 
     assert_eq!(misled.address(), Some("198.51.100.77"));

@@ -4,13 +4,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testbed::wait::until;
 
-use crate::support::{BOUND, bed, ended, reaches, slack::Operator, states};
+use crate::support::{BOUND, bed, ended, has_reported, reaches, slack::Operator, states};
 
 #[tokio::test]
 async fn an_operator_changes_a_setting_and_sees_it_applied() {
     let bed = bed(1).await;
     let operator = Operator::named(&bed, "operator");
     let thing = bed.boxes[0].thing.clone();
+    has_reported(&bed, &thing).await;
     bed.boxes[0].hold_at("trying").unwrap();
 
     let ack = operator.act("command", json!({"command": "/rece", "text": format!("lan {thing}")})).await;

@@ -1,6 +1,6 @@
 //! A box whose line breaks, goes silent or is slow: what it was sending arrives once the line is back.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::Ordering;
 
 use testbed::{
     line::{Condition, Line},
@@ -31,7 +31,7 @@ async fn what_a_broken_line_interrupts_arrives_when_it_is_back() {
     .await
     .unwrap();
     line.set(Condition::Down);
-    until("it is interrupted", Duration::from_secs(10), || async {
+    until("it is interrupted", BOUND, || async {
         Ok((line.api.count.interrupted.load(Ordering::Relaxed) > 0).then_some(()))
     })
     .await

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testbed::{Testbed, wait::until};
 
 use crate::support::{
-    BOUND, bed, ended, save,
+    BOUND, bed, ended, has_reported, save,
     slack::{Operator, Workspace},
     uploads,
 };
@@ -19,13 +19,7 @@ async fn no_prescription_reaches_slack() {
     let bed = bed(1).await;
     let (operator, workspace) = (Operator::named(&bed, "operator"), Workspace(&bed));
     let thing = bed.boxes[0].thing.clone();
-    // Then a form has something to show.
-    let path = format!("/v1/devices/{thing}/lan");
-    until("the box has reported", BOUND, || async {
-        Ok((bed.api.get(&path).await?["reported"] != Value::Null).then_some(()))
-    })
-    .await
-    .unwrap();
+    has_reported(&bed, &thing).await;
     save(&bed.boxes[0], "kanariya-hanako.csv", b"kanariya-no-shohou").await;
     uploads(&bed, &thing, 1).await;
     // A failure whose words the box takes from a file server.

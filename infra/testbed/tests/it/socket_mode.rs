@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use testbed::{Testbed, wait::until};
 
-use crate::support::{BOUND, ended, slack::Operator, tls_provider};
+use crate::support::{BOUND, ended, has_reported, slack::Operator, tls_provider};
 
 #[tokio::test]
 async fn a_change_goes_from_the_command_to_its_end_over_lines_that_the_api_opened() {
@@ -14,6 +14,7 @@ async fn a_change_goes_from_the_command_to_its_end_over_lines_that_the_api_opene
     let bed = Testbed::for_test_over_sockets(1).await.unwrap();
     let operator = Operator::named(&bed, "operator");
     let thing = bed.boxes[0].thing.clone();
+    has_reported(&bed, &thing).await;
     stand(&bed, 2).await;
 
     let asked = operator.act("command", json!({"command": "/rece", "text": format!("lan {thing}")})).await;

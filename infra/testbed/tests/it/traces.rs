@@ -12,10 +12,10 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 use serde_json::json;
-use testbed::boxes::ApiClient;
+use testbed::{boxes::ApiClient, wait::until};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::support::{bed, box_client::BoxClient, holds};
+use crate::support::{BOUND, bed, box_client::BoxClient, holds};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -82,6 +82,7 @@ async fn a_collector_is_told_what_took_how_long_and_no_name_of_a_file_and_no_tok
     let one = &bed.boxes[0];
     let collector = Collector::start().await;
     let program = bed.api_program().env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url);
+    let program = program.env("OTEL_BSP_SCHEDULE_DELAY", 200);
     let replica = bed.start_replica_with(program.env("OTEL_SERVICE_NAME", "canary-free")).await.unwrap();
     let api = ApiClient::new(&replica.url, &bed.api_token).unwrap();
 
@@ -100,7 +101,21 @@ async fn a_collector_is_told_what_took_how_long_and_no_name_of_a_file_and_no_tok
     let wish = api.request(reqwest::Method::PUT, &format!("/v1/devices/{}/lan", one.thing)).json(&lan);
     let wish = wish.send().await.unwrap();
     assert_eq!(wish.status(), 202);
-    // What is still in the queue is sent at the end.
+    let wanted = [
+        "PUT /v1/uploads/{id}",
+        "aws.s3.put",
+        "GET -",
+        "POST /v1/device/login",
+        "aws.sts.get_caller_identity",
+        "PUT /v1/devices/{thing}/lan",
+    ];
+    until("the spans are told", BOUND, || async {
+        let spans = collector.spans();
+        let names = names(&spans);
+        Ok(wanted.iter().all(|name| names.contains(name)).then_some(()))
+    })
+    .await
+    .unwrap();
     replica.process.stop().await.unwrap();
 
     let spans = collector.spans();

@@ -3,7 +3,6 @@
 use std::{
     path::Path,
     process::{Command, Output},
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -108,7 +107,7 @@ async fn down(folder: &Path) {
 /// Waits until no process is left that has to do with the folder.
 async fn nothing_left(folder: &Path) {
     let needle = folder.display().to_string();
-    until("every process has ended", BOUND.min(Duration::from_secs(30)), || {
+    until("every process has ended", BOUND, || {
         let left = processes_of(&needle);
         async move { Ok(left.is_empty().then_some(())) }
     })

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testbed::{Testbed, wait::until};
+use testbed::{Testbed, ports::free_port, wait::until};
 use tokio::process::{Child, Command};
 
 use super::BOUND;
@@ -39,7 +39,7 @@ pub struct Element {
 impl Browser {
     /// Looks at the local Slack as this user, at a channel or at `home`.
     pub async fn open(bed: &Testbed, user: &str, at: &str) -> Self {
-        let port = free_port();
+        let port = free_port().unwrap();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .env("LANGUAGE", "ja")
@@ -64,6 +64,15 @@ impl Browser {
         found.await.unwrap()
     }
 
+    /// What the element shows, once it is there: a page may be drawn anew while it is read.
+    pub async fn text(&self, css: &str) -> String {
+        let shown = until(css, BOUND, || async {
+            let Some(element) = self.session.all(css).await?.into_iter().next() else { return Ok(None) };
+            Ok(element.text().await.ok())
+        });
+        shown.await.unwrap()
+    }
+
     /// Waits until the page shows this text in such an element.
     pub async fn sees(&self, css: &str, text: &str) {
         self.with_text(css, text, async |_| Ok(())).await;
@@ -77,8 +86,8 @@ impl Browser {
     async fn with_text(&self, css: &str, text: &str, act: impl AsyncFn(&Element) -> Result<()>) {
         let what = format!("`{text}` in {css}");
         let done = until(&what, BOUND, || async {
-            for element in self.session.all(css).await? {
-                // It may be drawn anew while it is looked at.
+            // It may be drawn anew while it is looked at.
+            for element in self.session.all(css).await.unwrap_or_default() {
                 if element.text().await.is_ok_and(|shown| shown.contains(text)) {
                     return Ok(act(&element).await.ok());
                 }
@@ -246,11 +255,6 @@ async fn ask(http: &reqwest::Client, method: Method, url: &str, body: &Value) ->
         bail!("the browser says {error}");
     }
     Ok(value)
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn target() -> PathBuf {

@@ -47,7 +47,9 @@ impl<'a> Operator<'a> {
     /// Submits the preview that a form was answered with: only that registers a change.
     pub async fn confirm(&self, answer: &Value) -> Value {
         assert_eq!(answer["body"]["response_action"], "push", "{answer}");
-        self.act("submit", json!({"viewId": self.top().await, "values": {}})).await
+        let taken = self.act("submit", json!({"viewId": self.top().await, "values": {}})).await;
+        assert!(taken.to_string().contains("登録しました"), "it was not registered: {taken}");
+        taken
     }
 
     /// Closes what is open, as one does after having read it.
