@@ -123,7 +123,8 @@ impl<'a> Device<'a> {
             while let Some(Ok(change)) = changes.next().await {
                 let Ok((now, _, reason)) = change.body().deserialize::<(u32, u32, u32)>() else { continue };
                 match now {
-                    state::ACTIVATED => return Ok(()),
+                    // Without ours having begun it is another activation that was under way.
+                    state::ACTIVATED if began => return Ok(()),
                     state::FAILED => return Err(Stuck::Failed { reason }),
                     state::UNMANAGED | state::UNAVAILABLE => return Err(Stuck::Lost),
                     state::DISCONNECTED if began && reason != NEW_ACTIVATION => {
