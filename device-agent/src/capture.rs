@@ -80,7 +80,6 @@ enum Ended {
     Wait(SharePath),
 }
 
-#[derive(PartialEq, Eq)]
 enum Looked {
     Done,
     /// Someone had it open for writing.
@@ -155,6 +154,7 @@ impl Capture {
                                 });
                             }
                             Err(error) => {
+                                closing.done(&path);
                                 tracing::error!(error = format!("{error:#}"), "a file could not be captured");
                             }
                         }
