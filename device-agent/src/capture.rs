@@ -145,18 +145,16 @@ impl Capture {
                         reading -= 1;
                         queue.done(path.clone());
                         rescan_due |= queue.has_room_again();
-                        match result {
-                            Ok(Looked::Done) => closing.done(&path),
-                            Ok(Looked::Busy) => if let Some(wait) = closing.wait(&path) {
-                                tasks.spawn(async move {
-                                    sleep(wait).await;
-                                    Ended::Wait(path)
-                                });
-                            }
-                            Err(error) => {
-                                closing.done(&path);
-                                tracing::error!(error = format!("{error:#}"), "a file could not be captured");
-                            }
+                        if let Err(error) = &result {
+                            tracing::error!(error = format!("{error:#}"), "a file could not be captured");
+                        }
+                        if !matches!(result, Ok(Looked::Busy)) {
+                            closing.done(&path);
+                        } else if let Some(wait) = closing.wait(&path) {
+                            tasks.spawn(async move {
+                                sleep(wait).await;
+                                Ended::Wait(path)
+                            });
                         }
                     }
                     Ended::Wait(path) => queue.add(path),
