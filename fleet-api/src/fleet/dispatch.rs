@@ -64,7 +64,7 @@ pub async fn run(fleet: Fleet, every: Duration, stop: CancellationToken) -> anyh
 }
 
 /// How many things a pass served, and how many it left to whoever had them.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Pass {
     pub carried: usize,
     pub taken: usize,
@@ -75,21 +75,18 @@ pub async fn pass(fleet: &Fleet) -> anyhow::Result<Pass> {
     let mut db = fleet.db().acquire().await?;
     let due = store::changes::waiting::due_things(&mut db, fleet.clock().now()).await?;
     drop(db);
-    let passed = futures::stream::iter(due).map(|thing| async move {
+    let served = futures::stream::iter(due).map(|thing| async move {
         match carry(fleet, &thing).await {
-            Ok(Some(carried)) => Pass { carried: usize::from(carried), taken: 0 },
-            Ok(None) => Pass { carried: 0, taken: 1 },
+            Ok(carried) => carried,
             Err(error) => {
                 put_off(fleet, &thing, error).await;
-                Pass::default()
+                Some(false)
             }
         }
     });
-    let both = async |one: Pass, other: Pass| Pass {
-        carried: one.carried + other.carried,
-        taken: one.taken + other.taken,
-    };
-    Ok(passed.buffer_unordered(AT_ONCE).fold(Pass::default(), both).await)
+    let served: Vec<Option<bool>> = served.buffer_unordered(AT_ONCE).collect().await;
+    let count = |how| served.iter().filter(|one| **one == how).count();
+    Ok(Pass { carried: count(Some(true)), taken: count(None) })
 }
 
 /// What is to be done to a shadow, judged on one reading of it.
