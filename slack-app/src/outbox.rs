@@ -147,8 +147,8 @@ async fn show<O: Outbox>(
         // Slack may have posted it though its answer was lost.
         if due.attempt > 0 {
             match found(web.find_reply(&posted, &name).await) {
-                Ok(Some(true)) => continue,
-                Ok(Some(false) | None) => {}
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -169,9 +169,7 @@ async fn place(web: &Web, due: &DueMessage, channel_id: &str) -> Result<(Posted,
     let place = match &due.place {
         Some(place) => Some(place.clone()),
         // Slack may have posted it though its answer was lost.
-        None if due.attempt > 0 => {
-            found(web.find_message(channel_id, &name(&due.story.change_id)).await)?.flatten()
-        }
+        None if due.attempt > 0 => found(web.find_message(channel_id, &name(&due.story.change_id)).await)?,
         None => None,
     };
     let Some(place) = place else {
@@ -188,17 +186,14 @@ async fn place(web: &Web, due: &DueMessage, channel_id: &str) -> Result<(Posted,
     }
 }
 
-/// What a look for something that may have been posted already found. None: Slack will not let us look, so
-/// it is posted perhaps a second time. While Slack does not answer, nothing is posted.
-fn found<T>(looked: Result<T, WebError>) -> Result<Option<T>, WebError> {
-    match looked {
-        Ok(found) => Ok(Some(found)),
-        Err(error @ WebError::Refused(_)) => {
-            tracing::warn!(%error, "could not look for what may have been posted");
-            Ok(None)
-        }
-        Err(error) => Err(error),
+/// What a look for something that may have been posted already found: nothing, if Slack will not let us look,
+/// so it is posted perhaps a second time. While Slack does not answer, nothing is posted.
+fn found<T: Default>(looked: Result<T, WebError>) -> Result<T, WebError> {
+    if let Err(error @ WebError::Refused(_)) = &looked {
+        tracing::warn!(%error, "could not look for what may have been posted");
+        return Ok(T::default());
     }
+    looked
 }
 
 async fn post(web: &Web, channel_id: &str, message: &Message) -> Result<Posted, WebError> {
