@@ -64,13 +64,9 @@ impl Browser {
         found.await.unwrap()
     }
 
-    /// What the element shows, once it is there: a page may be drawn anew while it is read.
+    /// What the first such element shows, once it is there.
     pub async fn text(&self, css: &str) -> String {
-        let shown = until(css, BOUND, || async {
-            let Some(element) = self.session.all(css).await?.into_iter().next() else { return Ok(None) };
-            Ok(element.text().await.ok())
-        });
-        shown.await.unwrap()
+        self.with_text(css, "", Element::text).await
     }
 
     /// Waits until the page shows this text in such an element.
@@ -83,7 +79,8 @@ impl Browser {
         self.with_text(css, text, Element::click).await;
     }
 
-    async fn with_text(&self, css: &str, text: &str, act: impl AsyncFn(&Element) -> Result<()>) {
+    /// Does something with what shows this text, however often it is drawn anew meanwhile.
+    async fn with_text<T>(&self, css: &str, text: &str, act: impl AsyncFn(&Element) -> Result<T>) -> T {
         let what = format!("`{text}` in {css}");
         let done = until(&what, BOUND, || async {
             // It may be drawn anew while it is looked at.
@@ -94,9 +91,12 @@ impl Browser {
             }
             Ok(None)
         });
-        if let Err(error) = done.await {
-            let file = self.shoot("failed").await;
-            panic!("{error:#}; the window is kept in {}", file.display());
+        match done.await {
+            Ok(done) => done,
+            Err(error) => {
+                let file = self.shoot("failed").await;
+                panic!("{error:#}; the window is kept in {}", file.display());
+            }
         }
     }
 
@@ -141,13 +141,7 @@ impl Browser {
 
     /// Clicks the first such element, however often it is drawn anew meanwhile.
     pub async fn press(&self, css: &str) {
-        let pressed = until(css, BOUND, || async {
-            match self.session.all(css).await?.first() {
-                Some(element) => Ok(element.click().await.ok()),
-                None => Ok(None),
-            }
-        });
-        pressed.await.unwrap();
+        self.with_text(css, "", Element::click).await;
     }
 
     /// Goes on in the window that was opened from this one; tells which it came from.
