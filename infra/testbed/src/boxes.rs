@@ -252,6 +252,22 @@ impl ApiClient {
         answer(self.request(reqwest::Method::GET, path)).await
     }
 
+    /// Asks again and again until the answer is one that `look` was waiting for, for at most `bound`. A system
+    /// under load may have no answer for a moment.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        bound: Duration,
+        path: &str,
+        look: impl Fn(Value) -> Result<Option<T>>,
+    ) -> Result<T> {
+        until(what, bound, async || match self.get(path).await {
+            Ok(answer) => look(answer),
+            Err(_) => Ok(None),
+        })
+        .await
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         answer(self.request(reqwest::Method::POST, path).json(body)).await
     }

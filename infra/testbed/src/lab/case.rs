@@ -77,10 +77,8 @@ impl Case {
     /// Carries it out. An error: it cannot be carried out, or does not end as every change must.
     pub async fn run(self, pharmacy: &mut Pharmacy, cloud: &CloudSide, api: &ApiClient) -> Result<Story> {
         let path = format!("/v1/devices/{}/lan", pharmacy.hub.one.thing);
-        let now = until("the box tells what it runs", BOUND, || async {
-            Ok(api.get(&path).await.ok().filter(|now| now["reported"].is_object()))
-        })
-        .await?;
+        let told = |now: Value| Ok(Some(now).filter(|now| now["reported"].is_object()));
+        let now = api.until("the box tells what it runs", BOUND, &path, told).await?;
         if reports(&now, &self.lan()) {
             // What runs already would be no change.
             let other = if self.wish == Wish::Static(OTHER) { OTHER + 1 } else { OTHER };
@@ -113,7 +111,7 @@ impl Case {
                 self.fault.heal(pharmacy, cloud).await?;
             }
         }
-        let ended = ended(api, change).await?;
+        let ended = ended(api, change, BOUND).await?;
         self.fault.heal(pharmacy, cloud).await?;
         let story = self.told(&ended, &log)?;
         judge(&story, &lan, &before, pharmacy, api).await.with_context(|| format!("{ended}"))?;
@@ -232,14 +230,15 @@ async fn ask(api: &ApiClient, thing: &str, wish: &Value) -> Result<String> {
     .await
 }
 
-async fn ended(api: &ApiClient, change: &str) -> Result<Value> {
-    until(&format!("change {change} has ended"), BOUND, || async {
-        // A machine under load may have no answer for a moment.
-        let Ok(story) = api.get(&format!("/v1/changes/{change}")).await else { return Ok(None) };
-        let open = ["scheduled", "queued", "sent", "trying"].iter().any(|state| story["state"] == *state);
+/// A change, once it has come to an end.
+pub async fn ended(api: &ApiClient, change: &str, bound: Duration) -> Result<Value> {
+    let what = format!("change {change} has ended");
+    let ended = |story: Value| {
+        let state = story["state"].as_str().context("no state")?;
+        let open = matches!(state, "scheduled" | "queued" | "sent" | "trying");
         Ok((!open).then_some(story))
-    })
-    .await
+    };
+    api.until(&what, bound, &format!("/v1/changes/{change}"), ended).await
 }
 
 /// What the agent has said since.

@@ -54,12 +54,11 @@ pub async fn judge(
     let address = now.address().unwrap_or_default();
     pharmacy.receipt_computer.smbclient(hub, address, "exit")?.output().await?;
     let path = format!("/v1/devices/{}/lan", hub.one.thing);
-    until("what the box reports is known", BOUND, || async {
-        let Ok(reported) = api.get(&path).await else { return Ok(None) };
+    let known = |reported: Value| {
         ensure!(!is_applied || reports(&reported, lan), "{lan} is applied, and the box reports {reported}");
         Ok(Some(()))
-    })
-    .await
+    };
+    api.until("what the box reports is known", BOUND, &path, known).await
 }
 
 fn is_as_asked(settings: &Settings, lan: &Value) -> bool {

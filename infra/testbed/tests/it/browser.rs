@@ -3,20 +3,15 @@
 use serde_json::Value;
 use testbed::{Testbed, wait::until};
 
-use crate::support::{BOUND, browser::Browser, has_reported, slack::Workspace, tls_provider};
+use crate::support::{BOUND, browser::Browser, has_reported, is_online, slack::Workspace, tls_provider};
 
 async fn bed() -> Testbed {
     tls_provider();
     // Whoever gives a box another fixed address needs somebody who agrees.
     let bed = Testbed::for_test_with_approval(1, "static_address").await.unwrap();
     // Then a form has something to show, and the box is known to be there.
-    let path = format!("/v1/devices/{}", bed.boxes[0].thing);
     has_reported(&bed, &bed.boxes[0].thing).await;
-    until("the box is online", BOUND, || async {
-        Ok((bed.api.get(&path).await?["online"] == true).then_some(()))
-    })
-    .await
-    .unwrap();
+    is_online(&bed, &bed.boxes[0].thing).await;
     bed
 }
 

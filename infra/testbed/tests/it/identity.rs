@@ -11,7 +11,7 @@ use testbed::{Testbed, boxes::RecehubBox, wait::until};
 use crate::support::{
     BOUND, Bucket, bed,
     box_client::{BoxClient, tls_config},
-    database_text, uploads,
+    database_text, is_online, uploads,
 };
 
 #[tokio::test]
@@ -192,11 +192,7 @@ async fn a_copied_certificate_is_one_alarm() {
     let bed = bed(1).await;
     let one = &bed.boxes[0];
     let path = format!("/v1/devices/{}", one.thing);
-    until("the box is connected", BOUND, || async {
-        Ok((bed.api.get(&path).await?["online"] == true).then_some(()))
-    })
-    .await
-    .unwrap();
+    is_online(&bed, &one.thing).await;
     assert!(bed.api.get(&path).await.unwrap()["duplicateClientAt"].is_null());
 
     // Whoever has the copy comes back whenever the box has thrown him out.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testbed::{
     boxes::ApiClient,
     lab::{
-        Lab,
+        Lab, case,
         cloud_side::Wan,
         fault::NOBODY,
         pharmacy::{Pharmacy, ROUTER},
@@ -193,14 +193,12 @@ async fn who_stands_in_front_of_a_box_without_a_line_goes_back_beside_an_agent_a
 
     pharmacy.hub.one.start_agent().unwrap();
     cloud.set(1, Wan::Up).await.unwrap();
-    until("the cloud is told", BOUND, || async {
-        let path = format!("/v1/devices/{}/lan", pharmacy.hub.one.thing);
-        let lan = bed.api.get(&path).await?;
-        let last = lan["reported"]["verdicts"][1]["changeId"].as_str().unwrap_or_default().to_owned();
+    let path = format!("/v1/devices/{}/lan", pharmacy.hub.one.thing);
+    let told = |lan: Value| {
+        let last = lan["reported"]["verdicts"][1]["changeId"].as_str().unwrap_or_default();
         Ok(last.starts_with("local-").then_some(()))
-    })
-    .await
-    .unwrap();
+    };
+    bed.api.until("the cloud is told", BOUND, &path, told).await.unwrap();
     lab.stop().await.unwrap();
 }
 
@@ -291,14 +289,7 @@ async fn put(api: &ApiClient, pharmacy: &Pharmacy, wish: &Value) -> String {
 }
 
 async fn ended(api: &ApiClient, change: &str) -> Value {
-    until("the change has ended", STORY, || async {
-        // A system under load may have no answer for a moment.
-        let Ok(story) = api.get(&format!("/v1/changes/{change}")).await else { return Ok(None) };
-        let is_open = ["scheduled", "queued", "sent", "trying"].iter().any(|state| story["state"] == *state);
-        Ok((!is_open).then_some(story))
-    })
-    .await
-    .unwrap()
+    case::ended(api, change, STORY).await.unwrap()
 }
 
 async fn reported(api: &ApiClient, pharmacy: &Pharmacy) -> anyhow::Result<Value> {

@@ -5,6 +5,8 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
 };
 
+use anyhow::Context;
+use serde_json::Value;
 use testbed::{boxes::RecehubBox, crowd, wait::until};
 
 use crate::support::{
@@ -83,13 +85,13 @@ async fn odd_files_neither_stop_the_box_nor_leave_the_share() {
 
     // The vanished one may have been read before it went, or not at all.
     let thing = bed.boxes[0].thing.clone();
-    until("the good, the empty and the oddly named one arrive", BOUND, || async {
-        let items = bed.api.get(&format!("/v1/uploads?thing={thing}")).await?["items"].clone();
-        let sizes: Vec<u64> = items.as_array().unwrap().iter().filter_map(|i| i["size"].as_u64()).collect();
+    let arrived = |answer: Value| {
+        let items = answer["items"].as_array().context("no items")?;
+        let sizes: Vec<u64> = items.iter().filter_map(|item| item["size"].as_u64()).collect();
         Ok([0, 4, 9].iter().all(|size| sizes.contains(size)).then_some(()))
-    })
-    .await
-    .unwrap();
+    };
+    let what = "the good, the empty and the oddly named one arrive";
+    bed.api.until(what, BOUND, &format!("/v1/uploads?thing={thing}"), arrived).await.unwrap();
     for key in bucket.keys().await {
         let content = bucket.content(&key).await;
         let known = [&b""[..], b"good", b"not utf-8", b"vanishes"].contains(&content.as_slice());

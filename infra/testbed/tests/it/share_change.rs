@@ -65,10 +65,9 @@ async fn settings_that_do_not_work_leave_the_share_as_it_was() {
 /// Whether the receipt computer has found the box, once that is so.
 async fn sight(bed: &testbed::Testbed, change: &str, state: &str) -> Value {
     let path = format!("/v1/changes/{change}");
-    until(&format!("the receipt computer is {state}"), BOUND, || async {
-        let sight = bed.api.get(&path).await?["receiptComputer"].clone();
+    let seen = |mut story: Value| {
+        let sight = story["receiptComputer"].take();
         Ok((sight["state"] == state).then_some(sight))
-    })
-    .await
-    .unwrap()
+    };
+    bed.api.until(&format!("the receipt computer is {state}"), BOUND, &path, seen).await.unwrap()
 }

@@ -14,8 +14,7 @@ use sqlx::{Connection, PgConnection};
 use testbed::{
     Testbed, aws,
     boxes::RecehubBox,
-    lab::{self, Lab},
-    wait::until,
+    lab::{self, Lab, case},
 };
 
 /// Long enough for a machine under load; nothing waits for it to pass.
@@ -85,50 +84,41 @@ impl Bucket {
 /// Waits until a box has told its settings: then a form has something to show, and what it shows stays so.
 pub async fn has_reported(bed: &Testbed, thing: &str) {
     let path = format!("/v1/devices/{thing}/lan");
-    let reported = || async {
-        let Ok(lan) = bed.api.get(&path).await else { return Ok(None) };
-        Ok((lan["reported"] != Value::Null).then_some(()))
-    };
-    until("the box has reported", BOUND, reported).await.unwrap();
+    let reported = |lan: Value| Ok((lan["reported"] != Value::Null).then_some(()));
+    bed.api.until("the box has reported", BOUND, &path, reported).await.unwrap();
+}
+
+/// Waits until a box is known to be there.
+pub async fn is_online(bed: &Testbed, thing: &str) {
+    let online = |device: Value| Ok((device["online"] == true).then_some(()));
+    bed.api.until("the box is online", BOUND, &format!("/v1/devices/{thing}"), online).await.unwrap();
 }
 
 /// The uploads of a box, once there are `count` of them.
 pub async fn uploads(bed: &Testbed, thing: &str, count: usize) -> Vec<Value> {
-    let path = format!("/v1/uploads?thing={thing}");
-    let all = || async {
-        // A system under load may have no answer for a moment; here and below.
-        let Ok(answer) = bed.api.get(&path).await else { return Ok(None) };
+    let what = format!("{count} uploads of {thing}");
+    let all = |answer: Value| {
         let items = answer["items"].as_array().context("no items")?.clone();
         Ok((items.len() >= count).then_some(items))
     };
-    let items = until(&format!("{count} uploads of {thing}"), BOUND, all).await.unwrap();
+    let items = bed.api.until(&what, BOUND, &format!("/v1/uploads?thing={thing}"), all).await.unwrap();
     assert_eq!(items.len(), count, "more uploads than expected");
     items
 }
 
 /// A change, once it has come to an end.
 pub async fn ended(bed: &Testbed, change: &str) -> Value {
-    let path = format!("/v1/changes/{change}");
-    until(&format!("change {change} has ended"), BOUND, || async {
-        let Ok(story) = bed.api.get(&path).await else { return Ok(None) };
-        let state = story["state"].as_str().context("no state")?;
-        let open = matches!(state, "scheduled" | "queued" | "sent" | "trying");
-        Ok((!open).then_some(story))
-    })
-    .await
-    .unwrap()
+    case::ended(&bed.api, change, BOUND).await.unwrap()
 }
 
 /// A change, once it is in a state or beyond it.
 pub async fn reaches(bed: &Testbed, change: &str, state: &str) -> Value {
-    let path = format!("/v1/changes/{change}");
-    until(&format!("change {change} reaches {state}"), BOUND, || async {
-        let Ok(story) = bed.api.get(&path).await else { return Ok(None) };
+    let what = format!("change {change} reaches {state}");
+    let there = |story: Value| {
         let steps = story["timeline"].as_array().context("no timeline")?;
         Ok(steps.iter().any(|step| step["state"] == state).then_some(story))
-    })
-    .await
-    .unwrap()
+    };
+    bed.api.until(&what, BOUND, &format!("/v1/changes/{change}"), there).await.unwrap()
 }
 
 /// The states that a change went through.
