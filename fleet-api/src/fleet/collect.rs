@@ -102,11 +102,11 @@ pub async fn collect(fleet: &Fleet, thing: &ThingName) -> Result<(), ApiError> {
         // A wish that waits for a box's first word is to be ours as well.
         Some(shadow) => {
             let mut tx = fleet.db().begin().await?;
-            let now = fleet.clock().now();
-            if things::lock(&mut tx, thing).await?
-                && recovered::take_in(fleet, &mut tx, thing, &shadow, None, now).await?
-            {
-                foreign::judge(fleet, &mut tx, thing, &shadow, now).await?;
+            if things::lock(&mut tx, thing).await? {
+                let now = fleet.clock().now();
+                if recovered::take_in(fleet, &mut tx, thing, &shadow, None, now).await? {
+                    foreign::judge(fleet, &mut tx, thing, &shadow, now).await?;
+                }
             }
             tx.commit().await?;
         }
@@ -126,12 +126,13 @@ pub(super) async fn take_in(fleet: &Fleet, thing: &ThingName, shadow: &Shadow) -
             return Ok(());
         }
     };
-    let now = fleet.clock().now();
     let mut tx = fleet.db().begin().await?;
     let db = tx.acquire().await?;
     if !things::lock(db, thing).await? {
         return Ok(());
     }
+    // Only now: what others wrote down while we waited came before.
+    let now = fleet.clock().now();
     if !things::set_reported(db, thing, &shadow.reported, shadow.version, now).await? {
         // Somebody read a newer one while we waited.
         return Ok(());
@@ -165,7 +166,7 @@ async fn settle(
         let verdict = reported.verdicts.iter().find(|verdict| verdict.change_id == change.change_id);
         if let Some(verdict) = verdict {
             if !one_is_ahead {
-                note_sent(fleet, db, change, version).await?;
+                note_sent(fleet, db, change, version, now).await?;
             }
             fleet.step(db, change, closing(change, verdict, now), &by).await?;
         } else if let Some(why) = change.withdrawing
@@ -183,7 +184,7 @@ async fn settle(
     };
     let trial = reported.trial.as_ref().filter(|trial| trial.change_id == first.change_id);
     if first.shadow_version.is_some() || trial.is_some() {
-        note_sent(fleet, db, &first, version).await?;
+        note_sent(fleet, db, &first, version, now).await?;
     }
     if let Some(trial) = trial
         && first.state != ChangeState::Trying
@@ -200,18 +201,19 @@ async fn note_sent(
     db: &mut PgConnection,
     change: &Change,
     version: i64,
+    now: DateTime<Utc>,
 ) -> Result<(), ApiError> {
     if change.state != ChangeState::Queued {
         return Ok(());
     }
     if !change.handed_over {
         // Forgotten, by a database that was restored.
-        store::changes::hand_over(db, &change.change_id, fleet.clock().now()).await?;
+        store::changes::hand_over(db, &change.change_id, now).await?;
     }
     if change.shadow_version.is_none() {
         store::changes::set_shadow_version(db, &change.change_id, version).await?;
     }
-    dispatch::mark_sent(fleet, db, change).await
+    dispatch::mark_sent(fleet, db, change, now).await
 }
 
 /// The verdict's step: by both clocks.

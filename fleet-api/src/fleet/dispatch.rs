@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use device_model::{
     change::ChangeState,
     outcome::code,
@@ -235,16 +236,20 @@ async fn record(fleet: &Fleet, thing: &ThingName, change: &Change, version: i64)
     if let Some(first) = open.first().filter(|first| first.change_id == change.change_id)
         && first.state == ChangeState::Queued
     {
-        mark_sent(fleet, db, first).await?;
+        mark_sent(fleet, db, first, fleet.clock().now()).await?;
     }
     tx.commit().await?;
     Ok(())
 }
 
 /// A change that stands in the shadow and has nothing open before it is sent.
-pub(crate) async fn mark_sent(fleet: &Fleet, db: &mut PgConnection, change: &Change) -> Result<(), ApiError> {
-    let step = Step::of(ChangeState::Sent, fleet.clock().now());
-    fleet.step(db, change, step, &Actor::system()).await?;
+pub(crate) async fn mark_sent(
+    fleet: &Fleet,
+    db: &mut PgConnection,
+    change: &Change,
+    at: DateTime<Utc>,
+) -> Result<(), ApiError> {
+    fleet.step(db, change, Step::of(ChangeState::Sent, at), &Actor::system()).await?;
     Ok(())
 }
 

@@ -192,7 +192,7 @@ async fn reopen(
         }
     }
     if on_the_way.is_empty() {
-        dispatch::mark_sent(fleet, db, &change).await?;
+        dispatch::mark_sent(fleet, db, &change, now).await?;
     }
     Ok(())
 }

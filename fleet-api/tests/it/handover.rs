@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use fleet_api::fleet::dispatch;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -15,6 +16,13 @@ async fn api_with_box(db: PgPool) -> TestApi {
     let api = TestApi::new(db).await;
     api.register(BOX).await;
     api
+}
+
+/// Waits until somebody waits for a lock.
+async fn somebody_waits(api: &TestApi) {
+    let waits = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&api.db).await.unwrap() == 0 {}
 }
 
 async fn cancel(api: &TestApi, id: &str) -> Value {
@@ -173,16 +181,41 @@ async fn a_box_that_connects_in_that_moment_does_not_put_its_change_off(db: PgPo
         .await
         .unwrap();
 
-    let waits = "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock'";
     let connected = async {
-        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&api.db).await.unwrap() == 0 {}
+        somebody_waits(&api).await;
         connects.commit().await.unwrap();
     };
     let both = async { tokio::join!(api.dispatch(), connected) };
     let (carried, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
 
     assert_eq!(carried, 1);
+}
+
+#[sqlx::test(migrator = "fleet_api::MIGRATOR")]
+async fn a_report_that_had_to_wait_comes_after_what_it_waited_for(db: PgPool) {
+    let api = api_with_box(db).await;
+    let id = api.wish(BOX, "192.168.10.20/24", json!({})).await;
+    api.dispatch().await;
+    let verdicts = json!([verdict(&id, "applied", &Value::Null)]);
+    api.aws.report(BOX, reported("192.168.10.20/24", &Value::Null, &verdicts));
+    let mut other = api.db.begin().await.unwrap();
+    sqlx::query("select from things where name = $1 for update")
+        .bind(BOX)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+
+    let let_go = async {
+        somebody_waits(&api).await;
+        api.wait(TimeDelta::minutes(1));
+        other.commit().await.unwrap();
+    };
+    let both = async { tokio::join!(api.collect(), let_go) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+
+    let last = api.change(&id).await["timeline"].as_array().unwrap().last().unwrap().clone();
+    let at: DateTime<Utc> = last["at"].as_str().unwrap().parse().unwrap();
+    assert_eq!((last["state"].as_str(), at), (Some("applied"), api.now()));
 }
 
 #[sqlx::test(migrator = "fleet_api::MIGRATOR")]
