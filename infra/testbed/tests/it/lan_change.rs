@@ -1,6 +1,5 @@
 //! An operator changes a LAN setting in Slack, an engineer over HTTP: both see the same true story.
 
-use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testbed::wait::until;
@@ -120,11 +119,7 @@ fn assert_true_story(story: &Value) {
     // A box may be through with a trial before anyone has looked.
     let states: Vec<_> = states(story).into_iter().filter(|state| *state != "trying").collect();
     assert_eq!(states, ["queued", "sent", "applied"]);
-    let timeline = story["timeline"].as_array().unwrap();
-    let times: Vec<DateTime<Utc>> =
-        timeline.iter().map(|step| step["at"].as_str().unwrap().parse().unwrap()).collect();
-    assert!(times.is_sorted(), "{story:#}");
-    let last = timeline.last().unwrap();
+    let last = story["timeline"].as_array().unwrap().last().unwrap();
     assert!(last["at"].is_string() && last["deviceAt"].is_string(), "{last}");
     assert_eq!(last["clock"], "synced");
 }
